@@ -1,0 +1,286 @@
+package columnar
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+)
+
+// Table says which kind of row a store call is about. Logs and spans share one
+// engine, one write-ahead log and one set of filters; they never share a block.
+type Table uint8
+
+// The tables.
+const (
+	Logs Table = iota + 1
+	Spans
+)
+
+// Tenant is who a row belongs to: the cluster and namespace labels of its
+// stream, either of which may be empty. It is in every call so that a later
+// engine can partition, limit and authorize by it.
+type Tenant struct {
+	Cluster   string
+	Namespace string
+}
+
+// ValueType is the type a field's value had before it became text.
+type ValueType uint8
+
+// The value types. Text is canonical: Int is decimal, Float is strconv 'g' with
+// precision -1 (NaN, +Inf and -Inf spelled so), Bool is true or false, Bytes is
+// standard base64, JSON is an OTLP AnyValue array or key-value list as JSON.
+const (
+	String ValueType = iota
+	Int
+	Float
+	Bool
+	Bytes
+	JSON
+)
+
+// Field is one named value of a row: structured metadata of a log line, or a
+// column of a span. A row may hold the same name twice.
+type Field struct {
+	Name  string
+	Value string
+	Type  ValueType
+}
+
+// Row is one log line or one span.
+type Row struct {
+	Timestamp int64 // Unix nanoseconds; a span's start
+	Line      string
+	Fields    []Field
+}
+
+// Stream is the rows of one label set. Rows need not be sorted.
+type Stream struct {
+	Tenant Tenant
+	Labels labels.Labels
+	Rows   []Row
+}
+
+// BatchID names a batch so that a repeat of it is stored once. Sequence grows by
+// one within (Collector, Stream), starting at 1. The zero BatchID means that the
+// sender does not name its batches; such a batch is always stored.
+type BatchID struct {
+	Collector string
+	Stream    string
+	Sequence  uint64
+}
+
+// IsZero reports whether the batch is unnamed.
+func (id BatchID) IsZero() bool { return id == BatchID{} }
+
+// Batch is what one Append makes durable, as a whole or not at all.
+type Batch struct {
+	ID      BatchID
+	Table   Table
+	Streams []Stream
+}
+
+// Writer takes batches in. Implementations MUST be safe for concurrent use.
+type Writer interface {
+	// Append stores the batch and its id in one write-ahead record. When it
+	// returns nil the batch survives a crash of the process. A named batch whose
+	// sequence is not above the highest stored one of its (Collector, Stream) is a
+	// repeat: Append returns duplicate == true and stores nothing. Out-of-order
+	// timestamps are accepted. It returns ErrFull when the disk or a configured
+	// bound refuses the batch; nothing of it is stored then. The batch's memory
+	// MUST NOT be retained after Append returns.
+	Append(ctx context.Context, b Batch) (duplicate bool, err error)
+}
+
+// LineOp is how a line predicate compares.
+type LineOp uint8
+
+// The line comparisons. Contains is a plain substring; Matches is an RE2
+// expression found anywhere in the line; both are case-sensitive unless the
+// expression says otherwise.
+const (
+	Contains LineOp = iota + 1
+	NotContains
+	Matches
+	NotMatches
+)
+
+// LinePredicate restricts rows by their line.
+type LinePredicate struct {
+	Op   LineOp
+	Text string
+}
+
+// FieldOp is how a field predicate compares.
+type FieldOp uint8
+
+// The field comparisons. Regular expressions are anchored at both ends, as
+// Prometheus matchers are. The numeric comparisons parse both sides as float64
+// and do not hold when the field is no number. FieldNotEqual and FieldNotMatches
+// hold for rows that lack the field, unless the text is (or matches) the empty
+// string; the others treat a missing field as the empty string.
+const (
+	FieldEqual FieldOp = iota + 1
+	FieldNotEqual
+	FieldMatches
+	FieldNotMatches
+	FieldLess
+	FieldLessOrEqual
+	FieldGreater
+	FieldGreaterOrEqual
+)
+
+// FieldPredicate restricts rows by one field. When a row holds the name more
+// than once the predicate holds if it holds for any of the values.
+type FieldPredicate struct {
+	Name string
+	Op   FieldOp
+	Text string
+}
+
+// Direction is the order of the answer by timestamp.
+type Direction uint8
+
+// The directions. Rows with equal timestamps come in unspecified but stable order.
+const (
+	Forward Direction = iota
+	Backward
+)
+
+// Columns says what the caller wants of each row beside its timestamp and
+// stream. A store MAY deliver more, MUST NOT deliver less.
+type Columns struct {
+	Line      bool
+	AllFields bool
+	Fields    []string // names, when AllFields is false
+}
+
+// Budget bounds what one query may cost. Zero means unbounded. Hitting one of
+// them ends the query with a *BudgetError that names it.
+type Budget struct {
+	MaxBytes   int64 // uncompressed bytes decoded
+	MaxRows    int64 // rows decoded
+	MaxStreams int64 // streams matched
+}
+
+// Query is a selection of rows.
+type Query struct {
+	Table Table
+	// Tenants restricts the answer; empty means all.
+	Tenants []Tenant
+	// From is inclusive, To is exclusive, both Unix nanoseconds.
+	From, To int64
+	Matchers []*labels.Matcher
+	// All predicates must hold (conjunction).
+	Lines  []LinePredicate
+	Fields []FieldPredicate
+
+	Columns   Columns
+	Direction Direction
+	// Limit is the most rows that the caller will read; 0 means all. A store may
+	// use it only when it evaluates every predicate of the query itself, and then
+	// it MUST return the first Limit rows in Direction.
+	Limit  int
+	Budget Budget
+}
+
+// Applied says which predicates of a query the store has evaluated itself. The
+// caller MUST evaluate the others; re-evaluating an applied one is harmless.
+// Stream matchers, tenants and the time range are always applied exactly.
+type Applied struct {
+	Lines  []bool // by index in Query.Lines
+	Fields []bool // by index in Query.Fields
+}
+
+// All reports whether nothing is left for the caller to evaluate.
+func (a Applied) All() bool {
+	for _, ok := range a.Lines {
+		if !ok {
+			return false
+		}
+	}
+	for _, ok := range a.Fields {
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// ColumnBatch is a run of rows, column by column. Every slice that is not nil
+// has Len entries. A batch is valid until the next call of Cursor.Next.
+type ColumnBatch struct {
+	// Streams holds the label sets that StreamRefs index into.
+	Streams    []labels.Labels
+	StreamRefs []uint32
+	Timestamps []int64
+	Lines      []string
+	Fields     [][]Field
+}
+
+// Len is the number of rows.
+func (b *ColumnBatch) Len() int { return len(b.Timestamps) }
+
+// Stats says what a query cost.
+type Stats struct {
+	BlocksTotal     int64 // blocks of the matching streams and time range
+	BlocksSkipped   int64 // of these, never decoded
+	Bytes           int64 // uncompressed bytes decoded
+	CompressedBytes int64
+	Rows            int64 // rows decoded
+}
+
+// Cursor walks the answer of a query. It is not safe for concurrent use.
+type Cursor interface {
+	// Applied is constant for the life of the cursor.
+	Applied() Applied
+	// Next returns the next rows in the query's direction, globally ordered by
+	// timestamp over all streams, or nil and no error at the end. It honours ctx
+	// within about 100 ms.
+	Next(ctx context.Context) (*ColumnBatch, error)
+	Stats() Stats
+	Close() error
+}
+
+// Reader answers queries. Implementations MUST be safe for concurrent use, and a
+// cursor MUST see every batch whose Append returned before Select was called.
+type Reader interface {
+	Select(ctx context.Context, q Query) (Cursor, error)
+	// Streams returns the distinct label sets that match all matchers and have a
+	// row in [from, to) (a store may be imprecise by the bounds of one block), in
+	// label order. No matchers means all streams.
+	Streams(ctx context.Context, t Table, tenants []Tenant, from, to int64, ms []*labels.Matcher) ([]labels.Labels, error)
+	// NewestTimestamp is the greatest row timestamp under the matchers at or after
+	// from, and false when there is none. It is cheap: freshness checks call it
+	// each second.
+	NewestTimestamp(ctx context.Context, t Table, tenants []Tenant, from int64, ms []*labels.Matcher) (int64, bool, error)
+}
+
+// Engine is a whole store: what the contract suite in columnartest runs against.
+type Engine interface {
+	Writer
+	Reader
+	// Retain drops rows older than before, whole blocks at a time.
+	Retain(ctx context.Context, before time.Time) error
+	Close() error
+}
+
+// The errors that callers tell apart.
+var (
+	// ErrFull means that the store refuses more data now; a later try may succeed.
+	ErrFull = errors.New("store is full")
+	// ErrClosed means that the store was closed.
+	ErrClosed = errors.New("store is closed")
+)
+
+// BudgetError says which bound ended a query.
+type BudgetError struct {
+	Bound string // MaxBytes, MaxRows or MaxStreams
+	Limit int64
+}
+
+func (e *BudgetError) Error() string {
+	return "query exceeds its budget: " + e.Bound
+}
