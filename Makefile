@@ -38,7 +38,7 @@ bin/devcluster:
 .PHONY: bin/yagura-demo
 bin/yagura-demo:
 	@mkdir -p bin
-	go build -ldflags '$(LDFLAGS)' -o bin/yagura-demo ./deploy/demo
+	go build -ldflags '$(LDFLAGS)' -o bin/yagura-demo ./cmd/yagura-demo
 
 .PHONY: ui
 ui: ui/dist/index.html ## the web interface, into ui/dist

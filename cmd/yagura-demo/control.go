@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/yagura-dev/yagura/deploy/demo/load"
-	"github.com/yagura-dev/yagura/deploy/demo/shop"
+	"github.com/yagura-dev/yagura/cmd/yagura-demo/load"
+	"github.com/yagura-dev/yagura/cmd/yagura-demo/shop"
 )
 
 // control is the demo's own HTTP interface, for people who want to play with the

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/yagura-dev/yagura/deploy/demo/load"
+	"github.com/yagura-dev/yagura/cmd/yagura-demo/load"
 )
 
 func TestSwing(t *testing.T) {
