@@ -12,7 +12,7 @@ export GOFLAGS     := -trimpath
 INFO    := github.com/yagura-dev/yagura/cmd/internal/buildinfo
 LDFLAGS := -s -w -X $(INFO).version=$(VERSION) -X $(INFO).commit=$(COMMIT)
 
-BINARIES := yagura yagura-collector yagura-query yagura-autoscaler
+BINARIES := yagura yagura-collector yagura-query yagura-autoscaler yagura-demo
 STAGE    := .ci/stage
 FUZZTIME ?= 5s
 
@@ -23,7 +23,7 @@ help: ## this list
 ## ---- build -----------------------------------------------------------------
 
 .PHONY: build
-build: ui binaries bin/devcluster bin/yagura-demo ## the binaries, into bin/
+build: ui binaries bin/devcluster ## the binaries, into bin/
 
 .PHONY: binaries
 binaries:
@@ -34,11 +34,6 @@ binaries:
 bin/devcluster:
 	@mkdir -p bin
 	cd deploy/devcluster && go build -ldflags '-s -w' -o ../../bin/devcluster .
-
-.PHONY: bin/yagura-demo
-bin/yagura-demo:
-	@mkdir -p bin
-	go build -ldflags '$(LDFLAGS)' -o bin/yagura-demo ./cmd/yagura-demo
 
 .PHONY: ui
 ui: ui/dist/index.html ## the web interface, into ui/dist
