@@ -1,0 +1,9 @@
+//go:build !unix
+
+package metrics
+
+import "errors"
+
+func freeBytes(string) (int64, error) {
+	return 0, errors.ErrUnsupported
+}
