@@ -1,0 +1,437 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+const shopNamespace = "shop"
+
+var autoscalers = schema.GroupVersionResource{Group: "yagura.dev", Version: "v1alpha1", Resource: "workloadautoscalers"}
+
+// The loads of the test in requests a second. At low one replica of each service
+// does; at high each needs several, by the targets in the demo's manifests.
+const (
+	low  = 4
+	high = 70
+)
+
+// fleet is everything that the fleet test runs.
+type fleet struct {
+	*cluster
+	*platform
+	shop    shopControl
+	scalers map[string]*process // by the identity in the lease
+}
+
+// TestFleet follows one real signal of each kind, from a service's SDK or a simulated
+// kubelet to the /scale of its Deployment, and then takes the signal, the leader
+// and the replicas away.
+func TestFleet(t *testing.T) {
+	ctx := t.Context()
+	f := startFleet(t, ctx)
+	t.Run("replicas follow the load up", f.followUp)
+	t.Run("every place tells the same reason", f.sameReason)
+	t.Run("the reaction is measured", f.measure)
+	t.Run("a signal cut at high load never scales in", f.cutHigh)
+	t.Run("a signal cut at low load never scales in", f.cutLow)
+	t.Run("replicas follow the load down", f.followDown)
+	t.Run("a value set by hand is taken up", f.byHand)
+	t.Run("another autoscaler takes over from a killed leader", f.killLeader)
+	t.Run("a resource that makes no sense is refused", f.refused)
+}
+
+func startFleet(t *testing.T, ctx context.Context) *fleet {
+	t.Helper()
+	dir := t.TempDir()
+	c := startCluster(t, ctx, "fleet", 3)
+	p := startPlatform(t, ctx, dir, "", fleetConfig(c))
+	f := &fleet{cluster: c, platform: p, scalers: map[string]*process{}}
+	for _, id := range []string{"scaler-a", "scaler-b"} {
+		f.startScaler(t, id)
+	}
+	f.shop = startShop(t, ctx, c, p)
+	f.shop.load(t, ctx, low)
+	// The tests wait for a cut signal to count as stale, and for scaling in.
+	for _, name := range []string{"frontend", "catalog", "checkout"} {
+		f.patch(t, ctx, name, `{"spec":{"horizontal":{"fallback":{"after":"10s"},"behavior":{"scaleDown":{"stabilizationWindowSeconds":5}}}}}`)
+	}
+	return f
+}
+
+func (f *fleet) startScaler(t *testing.T, id string) {
+	t.Helper()
+	config := f.platform.dir + "/" + id + ".yaml"
+	if err := os.WriteFile(config, []byte(`
+autoscaler:
+  leaderElection: {leaseDuration: 4s, renewDeadline: 3s, retryPeriod: 500ms}
+`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f.scalers[id] = start(t, f.platform.dir, id, "yagura-autoscaler",
+		"--kubeconfig", f.kubeconfig, "--query-url", f.url, "--otlp", f.otlp, "--http", freePorts(t, 1)[0],
+		"--install-crds", "--identity", id, "--config", config)
+}
+
+func (f *fleet) patch(t *testing.T, ctx context.Context, name, patch string) {
+	t.Helper()
+	eventually(t, 30*time.Second, "patch "+name, func() error {
+		_, err := f.dynamic.Resource(autoscalers).Namespace(shopNamespace).
+			Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+		return err
+	})
+}
+
+func (f *fleet) replicas(ctx context.Context, name string) (int32, error) {
+	scale, err := f.kube.AppsV1().Deployments(shopNamespace).GetScale(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return 0, err
+	}
+	return scale.Spec.Replicas, nil
+}
+
+func (f *fleet) between(ctx context.Context, name string, from, to int32) func() error {
+	return func() error {
+		n, err := f.replicas(ctx, name)
+		if err == nil && (n < from || n > to) {
+			err = fmt.Errorf("%s has %d replicas, want %d to %d", name, n, from, to)
+		}
+		return err
+	}
+}
+
+func (f *fleet) followUp(t *testing.T) {
+	ctx := t.Context()
+	for _, name := range []string{"frontend", "catalog", "checkout"} {
+		eventually(t, 90*time.Second, name+" rests at low load", f.between(ctx, name, 1, 2))
+	}
+	f.shop.load(t, ctx, high)
+	eventually(t, 60*time.Second, "checkout follows PromQL", f.between(ctx, "checkout", 3, 12))
+	eventually(t, 60*time.Second, "catalog follows LogQL", f.between(ctx, "catalog", 3, 12))
+	eventually(t, 90*time.Second, "frontend follows CPU", f.between(ctx, "frontend", 3, 12))
+}
+
+// status of an autoscaler, as far as the tests look at it.
+type status struct {
+	Outcome, Reason string
+}
+
+func (f *fleet) status(ctx context.Context, name string) (status, error) {
+	obj, err := f.dynamic.Resource(autoscalers).Namespace(shopNamespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return status{}, err
+	}
+	outcome, _, err := unstructured.NestedString(obj.Object, "status", "outcome")
+	if err != nil {
+		return status{}, err
+	}
+	reason, _, err := unstructured.NestedString(obj.Object, "status", "reason")
+	return status{outcome, reason}, err
+}
+
+func (f *fleet) sameReason(t *testing.T) {
+	ctx := t.Context()
+	eventually(t, 60*time.Second, "status, kubectl describe and yagura logs agree", func() error {
+		st, err := f.status(ctx, "checkout")
+		if err != nil {
+			return err
+		}
+		if st.Reason == "" {
+			return fmt.Errorf("no reason in status %+v", st)
+		}
+		described, err := try(t, ctx, "devcluster", "kubectl", "--dir", f.cluster.dir, "--", "describe", "wa", "checkout", "-n", shopNamespace)
+		if err != nil {
+			return err
+		}
+		// kubectl describe breaks no lines inside a value.
+		if !strings.Contains(described, st.Reason) {
+			return fmt.Errorf("kubectl describe lacks %q:\n%s", st.Reason, described)
+		}
+		logged, err := try(t, ctx, "yagura", "logs", "--url", f.url, "--limit", "20",
+			`{service_name="yagura-autoscaler"} | json | name="checkout"`)
+		if err != nil {
+			return err
+		}
+		quoted, err := json.Marshal(st.Reason)
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(logged, string(quoted)) {
+			return fmt.Errorf("yagura logs lacks %s:\n%s", quoted, logged)
+		}
+		return nil
+	})
+	listed := f.kubectl(t, ctx, "get", "wa", "-A")
+	for _, want := range []string{"frontend", "catalog", "checkout", "Apply"} {
+		if !strings.Contains(listed, want) {
+			t.Errorf("kubectl get wa -A lacks %s:\n%s", want, listed)
+		}
+	}
+	t.Logf("kubectl get wa -A\n%s", listed)
+}
+
+// measure steps the load up again and again and reports how long it takes until the
+// Deployment's /scale is updated, as a watch of the API server sees it.
+func (f *fleet) measure(t *testing.T) {
+	ctx := t.Context()
+	steps := 10
+	if s := os.Getenv("YAGURA_STEPS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			t.Fatalf("YAGURA_STEPS=%q: want a number above 0", s)
+		}
+		steps = n
+	}
+	f.patch(t, ctx, "checkout", `{"spec":{"horizontal":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":0}}}}}`)
+	var took []time.Duration
+	for range steps {
+		f.shop.load(t, ctx, low)
+		eventually(t, 60*time.Second, "checkout rests before the step", f.between(ctx, "checkout", 1, 1))
+		took = append(took, f.step(t, ctx))
+	}
+	slices.Sort(took)
+	t.Logf("load step to /scale update, %d steps: median %s, worst %s (all: %v)",
+		steps, took[len(took)/2].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond), took)
+	f.patch(t, ctx, "checkout", `{"spec":{"horizontal":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":5}}}}}`)
+}
+
+func (f *fleet) step(t *testing.T, ctx context.Context) time.Duration {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	w, err := f.kube.AppsV1().Deployments(shopNamespace).Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=checkout"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
+	f.shop.load(t, ctx, high)
+	began := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			t.Fatal("no scaling out within a minute of the step")
+		case e, ok := <-w.ResultChan():
+			if !ok {
+				t.Fatal("the watch ended")
+			}
+			if e.Type == watch.Modified {
+				if n, err := f.replicas(ctx, "checkout"); err == nil && n > 1 {
+					return time.Since(began)
+				}
+			}
+		}
+	}
+}
+
+// holds checks that an autoscaler says, in status and log, that it holds because its
+// signal is gone.
+func (f *fleet) holds(t *testing.T, ctx context.Context, name string) {
+	t.Helper()
+	var st status
+	eventually(t, 60*time.Second, name+" holds and says why", func() error {
+		var err error
+		if st, err = f.status(ctx, name); err != nil {
+			return err
+		}
+		said := strings.ToLower(st.Reason)
+		if st.Outcome != "Held" || !strings.Contains(said, "stale") && !strings.Contains(said, "missing") && !strings.Contains(said, "no sample") && !strings.Contains(said, "no line") {
+			return fmt.Errorf("status %+v", st)
+		}
+		r, err := f.lastRecord(ctx, name)
+		if err != nil {
+			return err
+		}
+		if r.Outcome != "Held" {
+			return fmt.Errorf("the last record says %s: %s", r.Outcome, r.Reason)
+		}
+		return nil
+	})
+	t.Logf("%s: %s", name, st.Reason)
+	f.seenInUI(t, ctx, name, "Held")
+}
+
+func (f *fleet) mute(t *testing.T, ctx context.Context, method string) {
+	t.Helper()
+	for _, name := range []string{"catalog", "checkout"} {
+		f.shop.do(t, ctx, method, "/mute/"+name)
+	}
+}
+
+func (f *fleet) cutHigh(t *testing.T) {
+	ctx := t.Context()
+	f.shop.load(t, ctx, high)
+	for _, name := range []string{"catalog", "checkout"} {
+		eventually(t, 60*time.Second, name+" is scaled out", f.between(ctx, name, 3, 12))
+	}
+	before := f.peaks(t, ctx)
+	f.mute(t, ctx, "PUT")
+	throughout(t, 25*time.Second, "no scaling in without a signal", f.notBelow(ctx, before))
+	for _, name := range []string{"catalog", "checkout"} {
+		f.holds(t, ctx, name)
+	}
+	throughout(t, 5*time.Second, "no scaling in without a signal", f.notBelow(ctx, before))
+}
+
+// cutLow begins with the signals cut and the load high.
+func (f *fleet) cutLow(t *testing.T) {
+	ctx := t.Context()
+	before := f.peaks(t, ctx)
+	f.shop.load(t, ctx, low)
+	throughout(t, 25*time.Second, "no scaling in without a signal", f.notBelow(ctx, before))
+	for _, name := range []string{"catalog", "checkout"} {
+		f.holds(t, ctx, name)
+	}
+}
+
+func (f *fleet) peaks(t *testing.T, ctx context.Context) map[string]int32 {
+	t.Helper()
+	out := map[string]int32{}
+	for _, name := range []string{"catalog", "checkout"} {
+		n, err := f.replicas(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[name] = n
+	}
+	return out
+}
+
+func (f *fleet) notBelow(ctx context.Context, before map[string]int32) func() error {
+	return func() error {
+		for name, n := range before {
+			if err := f.between(ctx, name, n, 12)(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+func (f *fleet) followDown(t *testing.T) {
+	ctx := t.Context()
+	f.mute(t, ctx, "DELETE")
+	for _, name := range []string{"frontend", "catalog", "checkout"} {
+		eventually(t, 90*time.Second, name+" follows the load down", f.between(ctx, name, 1, 2))
+	}
+}
+
+func (f *fleet) byHand(t *testing.T) {
+	ctx := t.Context()
+	_, err := f.kube.AppsV1().Deployments(shopNamespace).UpdateScale(ctx, "checkout", &autoscalingv1.Scale{
+		ObjectMeta: metav1.ObjectMeta{Name: "checkout", Namespace: shopNamespace},
+		Spec:       autoscalingv1.ScaleSpec{Replicas: 9},
+	}, metav1.UpdateOptions{FieldManager: "a-person"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "a record shows the value set by hand", func() error {
+		streams, err := f.logQL(ctx, `{service_name="yagura-autoscaler"} | json | name="checkout" | currentReplicas="9"`, 5)
+		if err == nil && len(streams) == 0 {
+			err = fmt.Errorf("no record with 9 replicas")
+		}
+		return err
+	})
+	eventually(t, 60*time.Second, "the signal governs again", f.between(ctx, "checkout", 1, 2))
+}
+
+func (f *fleet) leader(ctx context.Context) (string, error) {
+	leases, err := f.kube.CoordinationV1().Leases("").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return "", err
+	}
+	for _, l := range leases.Items {
+		if l.Spec.HolderIdentity == nil {
+			continue
+		}
+		if _, ours := f.scalers[*l.Spec.HolderIdentity]; ours {
+			return *l.Spec.HolderIdentity, nil
+		}
+	}
+	return "", fmt.Errorf("no autoscaler holds a lease")
+}
+
+func (f *fleet) killLeader(t *testing.T) {
+	ctx := t.Context()
+	f.shop.load(t, ctx, high)
+	eventually(t, 60*time.Second, "checkout is scaled out", f.between(ctx, "checkout", 3, 12))
+	before := f.peaks(t, ctx)
+	leader, err := f.leader(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.scalers[leader].kill()
+	killed := time.Now()
+	throughout(t, 3*time.Second, "nothing is scaled in without a leader", f.notBelow(ctx, before))
+	eventually(t, 30*time.Second, "the other one leads", func() error {
+		now, err := f.leader(ctx)
+		if err == nil && now == leader {
+			err = fmt.Errorf("%s still holds the lease", leader)
+		}
+		return err
+	})
+	eventually(t, 30*time.Second, "the new leader decides", func() error {
+		r, err := f.lastRecord(ctx, "checkout")
+		if err == nil && !r.Time.After(killed) {
+			err = fmt.Errorf("the last record is of %s, the leader was killed at %s", r.Time, killed)
+		}
+		return err
+	})
+	f.shop.load(t, ctx, low)
+	eventually(t, 90*time.Second, "the new leader scales in", f.between(ctx, "checkout", 1, 2))
+	f.shop.load(t, ctx, high)
+	eventually(t, 60*time.Second, "the new leader scales out", f.between(ctx, "checkout", 3, 12))
+}
+
+func (f *fleet) refused(t *testing.T) {
+	ctx := t.Context()
+	good := map[string]any{
+		"targetRef": map[string]any{"apiVersion": "apps/v1", "kind": "Deployment", "name": "nothing"},
+		"horizontal": map[string]any{"min": int64(1), "max": int64(3), "objectives": []any{
+			map[string]any{"name": "cpu", "resource": map[string]any{"name": "cpu", "utilization": int64(70)}},
+		}},
+	}
+	for name, tc := range map[string]struct {
+		field []string
+		value any
+		says  string
+	}{
+		"min above max":         {[]string{"horizontal", "min"}, int64(4), "min"},
+		"an unknown mode":       {[]string{"mode"}, "Sometimes", "mode"},
+		"no objectives":         {[]string{"horizontal", "objectives"}, []any{}, "objectives"},
+		"two kinds of a signal": {[]string{"horizontal", "objectives"}, []any{map[string]any{"name": "x", "resource": map[string]any{"name": "cpu", "utilization": int64(70)}, "query": map[string]any{"promql": "up", "target": "1"}}}, "objectives"},
+		"two languages":         {[]string{"horizontal", "objectives"}, []any{map[string]any{"name": "x", "query": map[string]any{"promql": "up", "logql": "{a=\"b\"}", "target": "1"}}}, "query"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			obj := &unstructured.Unstructured{Object: map[string]any{
+				"apiVersion": "yagura.dev/v1alpha1", "kind": "WorkloadAutoscaler",
+				"metadata": map[string]any{"name": "refused", "namespace": shopNamespace},
+			}}
+			spec := (&unstructured.Unstructured{Object: good}).DeepCopy().Object
+			if err := unstructured.SetNestedField(spec, tc.value, tc.field...); err != nil {
+				t.Fatal(err)
+			}
+			obj.Object["spec"] = spec
+			_, err := f.dynamic.Resource(autoscalers).Namespace(shopNamespace).
+				Create(ctx, obj, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+			if err == nil || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("error %v, want one that names %s", err, tc.says)
+			}
+		})
+	}
+}
