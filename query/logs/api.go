@@ -1,0 +1,235 @@
+package logs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/grafana/loki/v3/pkg/logproto"
+	"github.com/grafana/loki/v3/pkg/logql/syntax"
+	"github.com/grafana/loki/v3/pkg/util/httpreq"
+	"github.com/grafana/loki/v3/pkg/util/marshal"
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/yagura-dev/yagura/query/columnar"
+)
+
+// maxFormBytes bounds the body of a request: a query and a few parameters.
+const maxFormBytes = 1 << 20
+
+// API is Loki's HTTP API for reading.
+type API struct {
+	engine *Engine
+	logger *slog.Logger
+	now    func() time.Time
+}
+
+// NewAPI makes the API and its engine. reg may be nil.
+func NewAPI(reader columnar.Reader, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (*API, error) {
+	engine, err := NewEngine(reader, cfg, logger, reg)
+	if err != nil {
+		return nil, err
+	}
+	return &API{engine: engine, logger: logger, now: time.Now}, nil
+}
+
+// Engine is the engine behind the API.
+func (a *API) Engine() *Engine { return a.engine }
+
+// Register adds the routes under a group, which stands for /loki.
+func (a *API) Register(g *echo.Group) {
+	both := []string{http.MethodGet, http.MethodPost}
+	for path, h := range map[string]handler{
+		"/api/v1/query":              a.query,
+		"/api/v1/query_range":        a.queryRange,
+		"/api/v1/labels":             a.labelNames,
+		"/api/v1/label":              a.labelNames,
+		"/api/v1/label/:name/values": a.labelValues,
+		"/api/v1/series":             a.series,
+	} {
+		g.Match(both, path, a.handle(h))
+	}
+	g.Match(both, "/api/v1/format_query", a.formatQuery)
+	g.GET("/api/v1/status/buildinfo", a.buildInfo)
+}
+
+// handler answers with the function that writes the answer.
+type handler func(ctx context.Context, c echo.Context, form url.Values) (func(http.ResponseWriter) error, error)
+
+// handle reads the form, runs the handler, and writes errors as Loki does: the
+// status says what kind, the body is the plain message.
+func (a *API) handle(h handler) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		req := c.Request()
+		form, err := parseForm(c)
+		var write func(http.ResponseWriter) error
+		if err == nil {
+			ctx := httpreq.AddEncodingFlagsToContext(req.Context(), httpreq.ExtractEncodingFlags(req))
+			write, err = h(ctx, c, form)
+		}
+		if err != nil {
+			status, text, _ := statusOf(err)
+			if status >= http.StatusInternalServerError {
+				a.logger.Error("logs request failed", "path", req.URL.Path, "query", form.Get("query"), "status", status, "err", err)
+			}
+			c.Response().Header().Set("X-Content-Type-Options", "nosniff")
+			return c.String(status, text)
+		}
+		c.Response().Header().Set(echo.HeaderContentType, "application/json; charset=UTF-8")
+		if err := write(c.Response()); err != nil {
+			// The status is sent; what is left is to say why the body is short.
+			a.logger.Warn("logs answer was cut off", "path", req.URL.Path, "err", err)
+		}
+		return nil
+	}
+}
+
+func parseForm(c echo.Context) (url.Values, error) {
+	req := c.Request()
+	if req.Body != nil {
+		req.Body = http.MaxBytesReader(c.Response(), req.Body, maxFormBytes)
+	}
+	if err := req.ParseForm(); err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return nil, &LimitError{Limit: "request body", Detail: err.Error()}
+		}
+		return nil, badRequest{err}
+	}
+	return req.Form, nil
+}
+
+func (a *API) query(ctx context.Context, c echo.Context, form url.Values) (func(http.ResponseWriter) error, error) {
+	req, err := instantRequest(form, a.now())
+	if err != nil {
+		return nil, err
+	}
+	return a.exec(ctx, c, req)
+}
+
+func (a *API) queryRange(ctx context.Context, c echo.Context, form url.Values) (func(http.ResponseWriter) error, error) {
+	req, err := rangeRequest(form, a.now())
+	if err != nil {
+		return nil, err
+	}
+	return a.exec(ctx, c, req)
+}
+
+func (a *API) exec(ctx context.Context, c echo.Context, req Request) (func(http.ResponseWriter) error, error) {
+	res, err := a.engine.Exec(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return func(w http.ResponseWriter) error {
+		return marshal.WriteQueryResponseJSON(res.Data, res.Warnings, res.Statistics, w, httpreq.ExtractEncodingFlags(c.Request()))
+	}, nil
+}
+
+func (a *API) labelNames(ctx context.Context, _ echo.Context, form url.Values) (func(http.ResponseWriter) error, error) {
+	start, end, err := boundsParam(form, a.now())
+	if err != nil {
+		return nil, err
+	}
+	names, err := a.engine.LabelNames(ctx, start, end, form.Get("query"))
+	return func(w http.ResponseWriter) error { return marshal.WriteLabelResponseJSON(names, w) }, err
+}
+
+func (a *API) labelValues(ctx context.Context, c echo.Context, form url.Values) (func(http.ResponseWriter) error, error) {
+	start, end, err := boundsParam(form, a.now())
+	if err != nil {
+		return nil, err
+	}
+	name := c.Param("name")
+	if c.Request().URL.RawPath != "" { // only then does echo match the escaped path
+		if name, err = url.PathUnescape(name); err != nil {
+			return nil, badParam("name", "%w", err)
+		}
+	}
+	values, err := a.engine.LabelValues(ctx, name, start, end, form.Get("query"))
+	return func(w http.ResponseWriter) error { return marshal.WriteLabelResponseJSON(values, w) }, err
+}
+
+func (a *API) series(ctx context.Context, _ echo.Context, form url.Values) (func(http.ResponseWriter) error, error) {
+	start, end, err := boundsParam(form, a.now())
+	if err != nil {
+		return nil, err
+	}
+	selectors := slices.Concat(form["match"], form["match[]"])
+	slices.Sort(selectors)
+	selectors = slices.Compact(selectors)
+	// {} alone means all streams here, though no query may say so.
+	if len(selectors) == 1 && strings.ReplaceAll(selectors[0], " ", "") == "{}" {
+		selectors = nil
+	}
+	streams, err := a.engine.Series(ctx, start, end, selectors)
+	if err != nil {
+		return nil, err
+	}
+	return func(w http.ResponseWriter) error {
+		return marshal.WriteSeriesResponseJSON(seriesIdentifiers(streams), w)
+	}, nil
+}
+
+func seriesIdentifiers(streams []labels.Labels) []logproto.SeriesIdentifier {
+	out := make([]logproto.SeriesIdentifier, len(streams))
+	for i, lbls := range streams {
+		pairs := make([]logproto.SeriesIdentifier_LabelsEntry, 0, lbls.Len())
+		lbls.Range(func(l labels.Label) {
+			pairs = append(pairs, logproto.SeriesIdentifier_LabelsEntry{Key: l.Name, Value: l.Value})
+		})
+		out[i].Labels = pairs
+	}
+	return out
+}
+
+// formatQuery pretty-prints a query; unlike the others it answers errors in JSON.
+func (a *API) formatQuery(c echo.Context) error {
+	type answer struct {
+		Status string `json:"status"`
+		Data   string `json:"data,omitempty"`
+		Err    string `json:"error,omitempty"`
+	}
+	form, err := parseForm(c)
+	if err != nil {
+		return c.JSON(http.StatusBadRequest, answer{Status: "invalid-query", Err: err.Error()})
+	}
+	expr, err := syntax.ParseExpr(form.Get("query"))
+	if err != nil {
+		return c.JSON(http.StatusBadRequest, answer{Status: "invalid-query", Err: err.Error()})
+	}
+	return c.JSON(http.StatusOK, answer{Status: "success", Data: syntax.Prettify(expr)})
+}
+
+// buildInfo names the version of Loki whose LogQL this is: clients look at it to
+// know which features they may use.
+func (a *API) buildInfo(c echo.Context) error {
+	info := map[string]string{"version": lokiVersion(), "revision": "", "branch": "", "buildUser": "", "buildDate": "", "goVersion": ""}
+	if bi, ok := debug.ReadBuildInfo(); ok {
+		info["goVersion"] = bi.GoVersion
+	}
+	b, err := json.Marshal(info)
+	if err != nil {
+		return err
+	}
+	return c.JSONBlob(http.StatusOK, b)
+}
+
+func lokiVersion() string {
+	if bi, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range bi.Deps {
+			if m.Path == "github.com/grafana/loki/v3" {
+				return strings.TrimPrefix(m.Version, "v")
+			}
+		}
+	}
+	return "3.7.8" // test binaries carry no list of modules
+}

@@ -1,0 +1,80 @@
+package logs
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+// Config bounds what LogQL queries may cost. A bound of zero is no bound, except
+// where a field says otherwise.
+type Config struct {
+	// MaxLines is the largest limit that a log query may ask for.
+	MaxLines int `json:"maxLines"`
+	// MaxQueryRange is the longest distance between start and end.
+	MaxQueryRange model.Duration `json:"maxQueryRange"`
+	// MaxQueryText is the longest query text in bytes; it must be positive.
+	MaxQueryText int `json:"maxQueryText"`
+	// MaxQueryBytes, MaxQueryRows and MaxStreams bound what the store decodes for
+	// one query: uncompressed bytes, rows, and matched streams.
+	MaxQueryBytes int64 `json:"maxQueryBytes"`
+	MaxQueryRows  int64 `json:"maxQueryRows"`
+	MaxStreams    int64 `json:"maxStreams"`
+	// MaxSeries is how many series a metric query may return; it must be positive.
+	MaxSeries int `json:"maxSeries"`
+	// MaxPoints is how many points (series times steps) a metric query may return;
+	// it must be positive.
+	MaxPoints int `json:"maxPoints"`
+	// MaxInnerSeries is how many series a metric query may hold before it
+	// aggregates them; it must be positive.
+	MaxInnerSeries int `json:"maxInnerSeries"`
+	// MaxConcurrent is how many queries run at once; others wait within their
+	// timeout. It must be positive.
+	MaxConcurrent int `json:"maxConcurrent"`
+	// Timeout ends a query; it must be positive.
+	Timeout model.Duration `json:"timeout"`
+}
+
+// DefaultConfig fits one machine.
+func DefaultConfig() Config {
+	return Config{
+		MaxLines:       5000,
+		MaxQueryRange:  model.Duration(721 * time.Hour), // a month of 30 days, and the hour that makes asking for one easy
+		MaxQueryText:   64 << 10,
+		MaxQueryBytes:  128 << 30,
+		MaxQueryRows:   0,
+		MaxStreams:     1_000_000,
+		MaxSeries:      100_000,
+		MaxPoints:      20_000_000,
+		MaxInnerSeries: 500_000,
+		MaxConcurrent:  16,
+		Timeout:        model.Duration(time.Minute),
+	}
+}
+
+// Validate names the field that cannot be.
+func (c Config) Validate() error {
+	for _, f := range []struct {
+		name     string
+		value    int64
+		positive bool
+	}{
+		{"maxLines", int64(c.MaxLines), false},
+		{"maxQueryRange", int64(c.MaxQueryRange), false},
+		{"maxQueryText", int64(c.MaxQueryText), true},
+		{"maxQueryBytes", c.MaxQueryBytes, false},
+		{"maxQueryRows", c.MaxQueryRows, false},
+		{"maxStreams", c.MaxStreams, false},
+		{"maxSeries", int64(c.MaxSeries), true},
+		{"maxPoints", int64(c.MaxPoints), true},
+		{"maxInnerSeries", int64(c.MaxInnerSeries), true},
+		{"maxConcurrent", int64(c.MaxConcurrent), true},
+		{"timeout", int64(c.Timeout), true},
+	} {
+		if f.value < 0 || f.positive && f.value == 0 {
+			return fmt.Errorf("%s: %d is too small", f.name, f.value)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,191 @@
+package logs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"runtime/debug"
+	"time"
+
+	"github.com/grafana/dskit/user"
+	"github.com/grafana/loki/v3/pkg/logproto"
+	"github.com/grafana/loki/v3/pkg/logql"
+	"github.com/grafana/loki/v3/pkg/logql/syntax"
+	"github.com/grafana/loki/v3/pkg/logqlmodel"
+	"github.com/grafana/loki/v3/pkg/util/validation"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/yagura-dev/yagura/query/columnar"
+)
+
+// Request is one LogQL query. Start is inclusive; End is exclusive for log
+// queries and the last step of metric queries. A zero Step with equal Start and
+// End is an instant query.
+type Request struct {
+	Query      string
+	Start, End time.Time
+	Step       time.Duration
+	// Interval, for log queries, returns at most one line per interval.
+	Interval  time.Duration
+	Limit     int
+	Direction logproto.Direction
+}
+
+// Engine evaluates LogQL on a store within the bounds of its configuration. It is
+// safe for concurrent use.
+type Engine struct {
+	reader  columnar.Reader
+	cfg     Config
+	logger  *slog.Logger
+	slots   chan struct{}
+	metrics *metrics
+	plain   bool
+}
+
+// NewEngine makes an engine. The configuration must be valid.
+func NewEngine(reader columnar.Reader, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (*Engine, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("logs: %w", err)
+	}
+	return &Engine{
+		reader: reader, cfg: cfg, logger: logger,
+		slots:   make(chan struct{}, cfg.MaxConcurrent),
+		metrics: newMetrics(reg),
+	}, nil
+}
+
+// Exec evaluates a query. Its errors are *LimitError, the parser's and the
+// engine's (see package logqlmodel), the store's, or those of ctx.
+func (e *Engine) Exec(ctx context.Context, req Request) (logqlmodel.Result, error) {
+	start := time.Now()
+	res, exec, err := e.exec(ctx, req)
+	_, _, outcome := statusOf(err)
+	e.metrics.queries.WithLabelValues(outcome).Inc()
+	e.metrics.seconds.Observe(time.Since(start).Seconds())
+	if exec != nil {
+		e.metrics.bytes.Add(float64(exec.bytes.Load()))
+		e.metrics.rows.Add(float64(exec.rows.Load()))
+	}
+	return res, err
+}
+
+func (e *Engine) exec(ctx context.Context, req Request) (logqlmodel.Result, *execution, error) {
+	expr, err := e.parse(req)
+	if err != nil {
+		return logqlmodel.Result{}, nil, err
+	}
+	ctx, done, err := e.begin(ctx)
+	if err != nil {
+		return logqlmodel.Result{}, nil, err
+	}
+	defer done()
+
+	params, err := logql.NewLiteralParams(req.Query, req.Start, req.End, req.Step, req.Interval, req.Direction, uint32(req.Limit), nil, nil)
+	if err != nil {
+		return logqlmodel.Result{}, nil, err
+	}
+	exec := &execution{cfg: e.cfg}
+	q := &querier{reader: e.reader, exec: exec, plain: e.plain, everyLine: req.Interval == 0}
+	lim := e.limitsOf(req)
+	// The engine's own timeout is out of the way: begin's names the bound it is.
+	res, err := e.run(user.InjectOrgID(ctx, "yagura"), logql.NewEngine(logql.EngineOpts{}, q, lim, nil).Query(params), expr)
+	if failure := exec.failure(); failure != nil {
+		err = failure
+	}
+	if err != nil {
+		return logqlmodel.Result{}, exec, e.explain(ctx, err, lim)
+	}
+	return res, exec, nil
+}
+
+// run keeps a panic of the engine from ending the process: it evaluates
+// templates and expressions that people write.
+func (e *Engine) run(ctx context.Context, q logql.Query, expr syntax.Expr) (res logqlmodel.Result, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			e.logger.Error("LogQL engine panicked", "query", expr.String(), "panic", p, "stack", string(debug.Stack()))
+			err = fmt.Errorf("the LogQL engine failed on this query: %v", p)
+		}
+	}()
+	return q.Exec(ctx)
+}
+
+// begin waits for a slot and starts the clock.
+func (e *Engine) begin(ctx context.Context) (context.Context, func(), error) {
+	timeout := time.Duration(e.cfg.Timeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, timeoutError(timeout))
+	select {
+	case e.slots <- struct{}{}:
+		return ctx, func() { cancel(); <-e.slots }, nil
+	case <-ctx.Done():
+		defer cancel()
+		return nil, nil, context.Cause(ctx)
+	}
+}
+
+// parse checks the request against the bounds that need no data.
+func (e *Engine) parse(req Request) (syntax.Expr, error) {
+	if n := len(req.Query); n > e.cfg.MaxQueryText {
+		return nil, &LimitError{Limit: "maxQueryText", Detail: fmt.Sprintf("its text has %d bytes, more than %d", n, e.cfg.MaxQueryText)}
+	}
+	if limit, length := time.Duration(e.cfg.MaxQueryRange), req.End.Sub(req.Start); limit > 0 && length > limit {
+		return nil, &LimitError{Limit: "maxQueryRange", Detail: fmt.Sprintf("its range is %s, longer than %s", length, limit)}
+	}
+	expr, err := syntax.ParseExpr(req.Query)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := expr.(syntax.SampleExpr); ok {
+		return expr, nil
+	}
+	if req.Step == 0 && req.Start.Equal(req.End) {
+		return nil, logqlmodel.ErrUnsupportedSyntaxForInstantQuery
+	}
+	if limit := e.cfg.MaxLines; limit > 0 && req.Limit > limit {
+		return nil, &LimitError{Limit: "maxLines", Detail: fmt.Sprintf("max entries limit per query exceeded, limit > max_entries_limit_per_query (%d > %d)", req.Limit, limit)}
+	}
+	return expr, nil
+}
+
+// explain replaces an error by the bound that caused it.
+func (e *Engine) explain(ctx context.Context, err error, lim limits) error {
+	var limit *LimitError
+	if cause := context.Cause(ctx); errors.As(cause, &limit) {
+		return cause
+	}
+	var series *logqlmodel.LimitError
+	if errors.As(err, &series) {
+		return &LimitError{Limit: lim.seriesBound, Detail: err.Error()}
+	}
+	return err
+}
+
+// limits implements logql.Limits for one query.
+type limits struct {
+	maxSeries   int
+	seriesBound string // the field of Config that maxSeries comes from
+}
+
+// limitsOf turns the bound on points into one on series, since the engine checks
+// those while it evaluates.
+func (e *Engine) limitsOf(req Request) limits {
+	steps := int64(1)
+	if req.Step > 0 {
+		steps += int64(req.End.Sub(req.Start) / req.Step)
+	}
+	if bySteps := max(1, int64(e.cfg.MaxPoints)/steps); bySteps < int64(e.cfg.MaxSeries) {
+		return limits{maxSeries: int(bySteps), seriesBound: "maxPoints"}
+	}
+	return limits{maxSeries: e.cfg.MaxSeries, seriesBound: "maxSeries"}
+}
+
+func (l limits) MaxQuerySeries(context.Context, string) int                        { return l.maxSeries }
+func (l limits) MaxQueryRange(context.Context, string) time.Duration               { return 0 }
+func (l limits) QueryTimeout(context.Context, string) time.Duration                { return math.MaxInt64 }
+func (l limits) EnableMultiVariantQueries(string) bool                             { return false }
+func (l limits) MaxScanTaskParallelism(string) int                                 { return 0 }
+func (l limits) DebugEngineTasks(string) bool                                      { return false }
+func (l limits) DebugEngineStreams(string) bool                                    { return false }
+func (l limits) BlockedQueries(context.Context, string) []*validation.BlockedQuery { return nil }

@@ -1,0 +1,345 @@
+package logs
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/grafana/loki/v3/pkg/logql/log"
+	"github.com/grafana/loki/v3/pkg/logql/syntax"
+	gregexp "github.com/grafana/regexp"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/yagura-dev/yagura/query/columnar"
+)
+
+// pushdown is the part of a pipeline that the store may evaluate. Each predicate
+// holds for every row that the pipeline keeps; the pipeline runs after it
+// regardless, so a predicate may be weaker than its stage but never stronger.
+type pushdown struct {
+	lines []columnar.LinePredicate
+	// fields are predicates on structured metadata. LogQL looks at the stream's
+	// labels too, so one must be left out when a stream has a label of its name.
+	fields []columnar.FieldPredicate
+	// exact means that the predicates keep precisely the rows that the pipeline
+	// keeps, so that the store may stop at the query's limit.
+	exact bool
+}
+
+// analyze finds the push-down of a pipeline.
+func analyze(stages syntax.MultiStageExpr) pushdown {
+	p := pushdown{exact: true}
+	// Whether the line and the labels are still those of the stored row.
+	line, lbls := true, true
+	for _, stage := range stages {
+		switch s := stage.(type) {
+		case *syntax.LineFilterExpr:
+			if !line || !p.addLineFilter(s) {
+				p.exact = false
+			}
+		case *syntax.LabelFilterExpr:
+			// A field may stand twice in a row, and the store then looks at both
+			// values where LogQL looks at the last: good for skipping, not exact.
+			p.exact = false
+			if lbls {
+				p.addLabelFilter(s.LabelFilterer)
+			}
+		case *syntax.LineFmtExpr, *syntax.DecolorizeExpr:
+			line = false
+		case *syntax.LineParserExpr:
+			lbls = false
+			if s.Op == syntax.OpParserTypeUnpack {
+				line = false
+			}
+		case *syntax.LogfmtParserExpr, *syntax.LogfmtExpressionParserExpr, *syntax.JSONExpressionParserExpr,
+			*syntax.LabelFmtExpr, *syntax.DropLabelsExpr, *syntax.KeepLabelsExpr:
+			lbls = false
+		default:
+			// A stage that this version does not know may do anything.
+			line, lbls, p.exact = false, false, false
+		}
+	}
+	return p
+}
+
+// addLineFilter reports whether the whole filter was pushed with equal meaning.
+// A filter is a chain of conjunctions (Left), each of which may be a chain of
+// alternatives (Or).
+func (p *pushdown) addLineFilter(f *syntax.LineFilterExpr) bool {
+	exact := true
+	for cur := f; cur != nil; cur = cur.Left {
+		if cur.Match == "" && cur.Or == nil && cur.Op == "" && (cur.Ty == log.LineMatchEqual || cur.Ty == log.LineMatchRegexp) {
+			continue // true for every line
+		}
+		pred, predExact, ok := linePredicate(cur)
+		if ok {
+			p.lines = append(p.lines, pred)
+		}
+		exact = exact && ok && predExact
+	}
+	return exact
+}
+
+func linePredicate(f *syntax.LineFilterExpr) (pred columnar.LinePredicate, exact, ok bool) {
+	negative := f.Ty == log.LineMatchNotEqual || f.Ty == log.LineMatchNotRegexp
+	var alts []alternative
+	for leg := f; leg != nil; leg = leg.Or {
+		as, ok := alternatives(leg)
+		if !ok {
+			return pred, false, false
+		}
+		alts = append(alts, as...)
+	}
+	if len(alts) == 1 && alts[0].literal {
+		op := columnar.Contains
+		if negative {
+			op = columnar.NotContains
+		}
+		return columnar.LinePredicate{Op: op, Text: alts[0].text}, true, true
+	}
+	parts := make([]string, len(alts))
+	exact = true
+	for i, a := range alts {
+		if negative && !a.exact {
+			return pred, false, false // a weaker match makes a stronger exclusion
+		}
+		exact = exact && a.exact
+		parts[i] = a.regexp()
+	}
+	op := columnar.Matches
+	if negative {
+		op = columnar.NotMatches
+	}
+	text := parts[0]
+	if len(parts) > 1 {
+		text = "(?:" + strings.Join(parts, ")|(?:") + ")"
+	}
+	if _, err := regexp.Compile(text); err != nil {
+		return pred, false, false
+	}
+	return columnar.LinePredicate{Op: op, Text: text}, exact, true
+}
+
+// alternative is one way for a line to match.
+type alternative struct {
+	text    string
+	literal bool // text is a substring, else a regular expression
+	exact   bool // it holds for no line that LogQL's own filter refuses
+}
+
+func (a alternative) regexp() string {
+	if a.literal {
+		return regexp.QuoteMeta(a.text)
+	}
+	return a.text
+}
+
+// alternatives is what one leg of a line filter matches.
+func alternatives(f *syntax.LineFilterExpr) ([]alternative, bool) {
+	if f.Op != "" || f.Match == "" || !utf8.ValidString(f.Match) {
+		return nil, false // an address filter, or nothing to look for
+	}
+	switch f.Ty {
+	case log.LineMatchEqual, log.LineMatchNotEqual:
+		return []alternative{{text: f.Match, literal: true, exact: true}}, true
+	case log.LineMatchRegexp, log.LineMatchNotRegexp:
+		return regexpAlternatives(f.Match)
+	}
+	return nil, false
+}
+
+// regexpAlternatives asks LogQL's own filter what it will evaluate: it replaces
+// many expressions by substring searches, and not always by equivalent ones.
+func regexpAlternatives(expr string) ([]alternative, bool) {
+	filter, err := log.NewFilter(expr, log.LineMatchRegexp)
+	if err != nil {
+		return nil, false
+	}
+	m, ok := filter.(log.MatcherFilterer)
+	if !ok {
+		return nil, false
+	}
+	var in inspector
+	if m.Matches(&in) || len(in.tests) == 0 && !in.regexp {
+		return nil, false // it holds for lines whatever they contain
+	}
+	if in.regexp {
+		if len(in.tests) > 0 {
+			return nil, false
+		}
+		return []alternative{{text: expr, exact: true}}, true
+	}
+	var alts []alternative
+	for _, t := range in.tests {
+		a, ok := t.alternative()
+		if !ok {
+			return nil, false
+		}
+		alts = append(alts, a)
+	}
+	return alts, true
+}
+
+// inspector is a log.Checker that finds nothing and remembers what was looked
+// for. The filters that replace a regular expression are disjunctions, so saying
+// no to each leads through all of them.
+type inspector struct {
+	tests  []literalTest
+	regexp bool
+}
+
+type literalTest struct {
+	text     string
+	fold     bool
+	anchored bool
+}
+
+func (c *inspector) Test(text []byte, fold, equal bool) bool {
+	c.tests = append(c.tests, literalTest{string(text), fold, equal})
+	return false
+}
+
+func (c *inspector) TestRegex(*gregexp.Regexp) bool {
+	c.regexp = true
+	return false
+}
+
+// alternative gives folded text as an expression that is weaker than LogQL's
+// search: that one lowers the letters of the line, which maps U+0130 to i, where
+// an expression folds U+017F and U+212A to s and k.
+func (t literalTest) alternative() (alternative, bool) {
+	if t.text == "" || t.anchored || !utf8.ValidString(t.text) {
+		return alternative{}, false
+	}
+	if !t.fold {
+		return alternative{text: t.text, literal: true, exact: true}, true
+	}
+	for _, r := range t.text {
+		if r >= utf8.RuneSelf {
+			return alternative{}, false
+		}
+	}
+	text := "(?i:" + regexp.QuoteMeta(t.text) + ")"
+	if strings.ContainsRune(t.text, 'i') {
+		text += `|\x{130}`
+	}
+	return alternative{text: text, exact: !strings.ContainsAny(t.text, "iks")}, true
+}
+
+// addLabelFilter pushes comparisons of strings, alone or joined by "and". The
+// numeric ones keep rows whose value is no number, with an error, so that they
+// cannot be pushed.
+func (p *pushdown) addLabelFilter(f log.LabelFilterer) {
+	var m *labels.Matcher
+	switch f := f.(type) {
+	case *log.StringLabelFilter:
+		m = f.Matcher
+	case *log.LineFilterLabelFilter:
+		m = f.Matcher
+	case *log.BinaryLabelFilter:
+		if f.And {
+			p.addLabelFilter(f.Left)
+			p.addLabelFilter(f.Right)
+		}
+		return
+	default:
+		return
+	}
+	// Names with __ are LogQL's own, and a name with the suffix may be the engine's
+	// new name for a field that shares its name with a label.
+	if m == nil || strings.HasPrefix(m.Name, "__") || strings.HasSuffix(m.Name, extractedSuffix) || !utf8.ValidString(m.Value) {
+		return
+	}
+	var op columnar.FieldOp
+	switch m.Type {
+	case labels.MatchEqual:
+		op = columnar.FieldEqual
+	case labels.MatchNotEqual:
+		op = columnar.FieldNotEqual
+	default:
+		// LogQL simplifies anchored expressions in ways of its own.
+		return
+	}
+	p.fields = append(p.fields, columnar.FieldPredicate{Name: m.Name, Op: op, Text: m.Value})
+}
+
+const extractedSuffix = "_extracted"
+
+// sampleColumns is what a metric query needs of each row: the line only if
+// something looks at it, and of the structured metadata only what it names when
+// the result is grouped by names.
+func sampleColumns(expr syntax.SampleExpr) columnar.Columns {
+	all := columnar.Columns{Line: true, AllFields: true}
+	r, grouping, ok := rangeAggregation(expr)
+	if !ok {
+		return all
+	}
+	var stages syntax.MultiStageExpr
+	if p, ok := r.Left.Left.(*syntax.PipelineExpr); ok {
+		stages = p.MultiStages
+	}
+	cols := columnar.Columns{Line: r.Operation == syntax.OpRangeTypeBytes || r.Operation == syntax.OpRangeTypeBytesRate}
+	for _, stage := range stages {
+		switch s := stage.(type) {
+		case *syntax.LineFilterExpr:
+			cols.Line = true
+		case *syntax.LabelFilterExpr:
+			cols.Fields = append(cols.Fields, s.RequiredLabelNames()...)
+		default:
+			return all
+		}
+	}
+	if u := r.Left.Unwrap; u != nil {
+		cols.Fields = append(cols.Fields, u.Identifier)
+		for _, f := range u.PostFilters {
+			cols.Fields = append(cols.Fields, f.RequiredLabelNames()...)
+		}
+	}
+	switch {
+	case r.Operation == syntax.OpRangeTypeAbsent:
+	case grouping == nil || grouping.Without || len(grouping.Groups) == 0 && !grouping.Singleton():
+		cols.AllFields = true
+	default:
+		cols.Fields = append(cols.Fields, grouping.Groups...)
+	}
+	if cols.AllFields {
+		cols.Fields = nil
+		return cols
+	}
+	for _, name := range cols.Fields {
+		if bare, ok := strings.CutSuffix(name, extractedSuffix); ok {
+			cols.Fields = append(cols.Fields, bare)
+		}
+	}
+	slices.Sort(cols.Fields)
+	cols.Fields = slices.Compact(cols.Fields)
+	return cols
+}
+
+// rangeAggregation is the innermost aggregation of what the engine asks for: one
+// over a range, alone or within a sum that lends it its grouping.
+func rangeAggregation(expr syntax.SampleExpr) (*syntax.RangeAggregationExpr, *syntax.Grouping, bool) {
+	switch e := expr.(type) {
+	case *syntax.RangeAggregationExpr:
+		return e, e.Grouping, true
+	case *syntax.VectorAggregationExpr:
+		r, ok := e.Left.(*syntax.RangeAggregationExpr)
+		if !ok || e.Operation != syntax.OpTypeSum || r.Grouping != nil {
+			return nil, nil, false
+		}
+		switch r.Operation {
+		case syntax.OpRangeTypeBytes, syntax.OpRangeTypeBytesRate, syntax.OpRangeTypeSum, syntax.OpRangeTypeRate, syntax.OpRangeTypeCount:
+			return r, e.Grouping, true
+		}
+	}
+	return nil, nil, false
+}
+
+// stagesOf is the pipeline of a selector.
+func stagesOf(sel syntax.LogSelectorExpr) syntax.MultiStageExpr {
+	if p, ok := sel.(*syntax.PipelineExpr); ok {
+		return p.MultiStages
+	}
+	return nil
+}
