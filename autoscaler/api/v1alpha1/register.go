@@ -1,0 +1,25 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// GroupName is the API group of every resource of Yagura.
+const GroupName = "yagura.dev"
+
+// GroupVersion returns the group and version of this package's resources.
+func GroupVersion() schema.GroupVersion {
+	return schema.GroupVersion{Group: GroupName, Version: "v1alpha1"}
+}
+
+// WorkloadAutoscalerKind is the kind of WorkloadAutoscaler.
+const WorkloadAutoscalerKind = "WorkloadAutoscaler"
+
+// AddToScheme makes the resources of this package known to a scheme.
+func AddToScheme(scheme *runtime.Scheme) error {
+	scheme.AddKnownTypes(GroupVersion(), &WorkloadAutoscaler{}, &WorkloadAutoscalerList{})
+	metav1.AddToGroupVersion(scheme, GroupVersion())
+	return nil
+}
