@@ -100,16 +100,12 @@ ui-test: ui/node_modules/.package-lock.json
 	cd ui && npm run --silent lint && npm run --silent test
 
 .PHONY: e2e-fleet
-e2e-fleet: ## end to end on a fleet of simulated nodes
+e2e-fleet: ## end to end on a fleet of simulated nodes, and in a real browser
 	go test -tags e2e -count=1 -v -timeout 20m -run TestFleet ./cmd/yagura/e2e
 
 .PHONY: e2e-node
 e2e-node: ## end to end on two real kubelets (Linux, root)
 	go test -tags e2e -count=1 -v -timeout 15m -run TestNode ./cmd/yagura/e2e
-
-.PHONY: e2e-ui
-e2e-ui: ## every page in a real browser
-	go test -tags e2e -count=1 -v -timeout 10m -run TestBrowser ./cmd/yagura/e2e
 
 .PHONY: test
 test: ## everything that CI runs
@@ -126,7 +122,6 @@ test: ## everything that CI runs
 	$(STAGE) 'race' $(MAKE) --no-print-directory race; \
 	$(STAGE) 'fuzz' $(MAKE) --no-print-directory fuzz; \
 	$(STAGE) 'end to end: fleet' $(MAKE) --no-print-directory e2e-fleet; \
-	$(STAGE) 'end to end: browser' $(MAKE) --no-print-directory e2e-ui; \
 	$(STAGE) 'end to end: nodes' $(MAKE) --no-print-directory e2e-node
 
 .PHONY: clean

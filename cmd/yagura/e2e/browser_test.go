@@ -38,3 +38,8 @@ func (f *fleet) seenInUI(t *testing.T, ctx context.Context, name, text string) {
 	t.Helper()
 	browser(t, ctx, f.url, "--page", "/autoscaling/"+shopNamespace+"/"+name, "--expect", text)
 }
+
+// everyPage opens all pages, dark and light, while the platform and the shop run.
+func (f *fleet) everyPage(t *testing.T) {
+	browser(t, t.Context(), f.url)
+}

@@ -49,6 +49,7 @@ func TestFleet(t *testing.T) {
 	t.Run("replicas follow the load up", f.followUp)
 	t.Run("every place tells the same reason", f.sameReason)
 	t.Run("the reaction is measured", f.measure)
+	t.Run("every page opens in a real browser", f.everyPage)
 	t.Run("a signal cut at high load never scales in", f.cutHigh)
 	t.Run("a signal cut at low load never scales in", f.cutLow)
 	t.Run("replicas follow the load down", f.followDown)
