@@ -3,6 +3,7 @@ package columnar
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -42,7 +43,9 @@ const (
 )
 
 // Field is one named value of a row: structured metadata of a log line, or a
-// column of a span. A row may hold the same name twice.
+// column of a span. A row may hold the same name twice. A store keeps every
+// field but not the order of a row's names: only values of the same name come
+// back in the order they were given.
 type Field struct {
 	Name  string
 	Value string
@@ -227,6 +230,7 @@ func (b *ColumnBatch) Len() int { return len(b.Timestamps) }
 type Stats struct {
 	BlocksTotal     int64 // blocks of the matching streams and time range
 	BlocksSkipped   int64 // of these, never decoded
+	BlocksLost      int64 // failed their checksum: their rows are missing from the answer
 	Bytes           int64 // uncompressed bytes decoded
 	CompressedBytes int64
 	Rows            int64 // rows decoded
@@ -271,6 +275,9 @@ type Engine interface {
 var (
 	// ErrFull means that the store refuses more data now; a later try may succeed.
 	ErrFull = errors.New("store is full")
+	// ErrTooLarge means that the store will never take this batch: it is beyond a
+	// bound on one batch. Split it or drop it; trying again is useless.
+	ErrTooLarge = errors.New("batch is too large")
 	// ErrClosed means that the store was closed.
 	ErrClosed = errors.New("store is closed")
 )
@@ -282,5 +289,5 @@ type BudgetError struct {
 }
 
 func (e *BudgetError) Error() string {
-	return "query exceeds its budget: " + e.Bound
+	return "query exceeds its budget: " + e.Bound + " = " + strconv.FormatInt(e.Limit, 10)
 }

@@ -1,0 +1,264 @@
+package columnar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Appends meet in one goroutine, the committer. Each caller encodes and
+// compresses its own record; the committer takes all that wait, refuses repeats,
+// writes the rest with one write (and one fsync), puts them into the memory table
+// and acknowledges them. So the order of records in the log, of sequences and of
+// rows in memory is one and the same.
+
+// maxGroupBytes bounds how many record bytes share one write.
+const maxGroupBytes = 4 << 20
+
+type appendResult struct {
+	duplicate bool
+	err       error
+}
+
+type appendRequest struct {
+	chunk  *chunk
+	record []byte
+	// taken decides between the committer, which takes the request, and the caller,
+	// which gives up: whoever is first. Once taken the caller waits for the result,
+	// because the committer reads the batch's labels.
+	taken  atomic.Bool
+	result chan appendResult
+}
+
+// Append implements Writer. A failed write or fsync leaves nothing of the batch.
+func (s *Store) Append(ctx context.Context, b Batch) (bool, error) {
+	duplicate, err := s.append(ctx, &b)
+	outcome := outcomeStored
+	switch {
+	case duplicate:
+		outcome = outcomeDuplicate
+	case errors.Is(err, ErrFull):
+		outcome = outcomeFull
+	case errors.Is(err, ErrTooLarge):
+		outcome = outcomeTooLarge
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		outcome = outcomeCanceled
+	case err != nil:
+		outcome = outcomeFailed
+	}
+	s.metrics.batches.WithLabelValues(outcome).Inc()
+	return duplicate, err
+}
+
+func (s *Store) append(ctx context.Context, b *Batch) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	if err := validateBatch(b); err != nil {
+		return false, fmt.Errorf("append: %w", err)
+	}
+	if size := encodedSize(b); size > s.cfg.MaxBatchBytes {
+		return false, fmt.Errorf("append %d bytes, maxBatchBytes is %d: %w", size, s.cfg.MaxBatchBytes, ErrTooLarge)
+	}
+	c := encodeBatch(b)
+	if c.rows == 0 && c.id.IsZero() {
+		return false, nil
+	}
+	if int64(len(c.data)) > maxRecordBytes {
+		return false, fmt.Errorf("append %d bytes: %w", len(c.data), ErrTooLarge)
+	}
+	r := &appendRequest{chunk: c, record: appendWALRecord(nil, s.clock.Now(), c.data), result: make(chan appendResult, 1)}
+	select {
+	case s.appends <- r:
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case <-s.closing:
+		return false, ErrClosed
+	}
+	select {
+	case res := <-r.result:
+		return res.duplicate, res.err
+	case <-ctx.Done():
+		if r.taken.CompareAndSwap(false, true) {
+			return false, ctx.Err()
+		}
+	case <-s.closing:
+		if r.taken.CompareAndSwap(false, true) {
+			return false, ErrClosed
+		}
+	}
+	res := <-r.result
+	return res.duplicate, res.err
+}
+
+// commitLoop is the committer.
+func (s *Store) commitLoop() {
+	defer s.background.Done()
+	group := make([]*appendRequest, 0, 64)
+	for {
+		select {
+		case r := <-s.appends:
+			group = append(group[:0], r)
+			size := len(r.record)
+		gather:
+			for size < maxGroupBytes {
+				select {
+				case r := <-s.appends:
+					group = append(group, r)
+					size += len(r.record)
+				default:
+					break gather
+				}
+			}
+			s.commit(group)
+			clear(group)
+		case done := <-s.rotations:
+			done <- s.rotate()
+		case <-s.closing:
+			return
+		}
+	}
+}
+
+// commit stores a group and answers every request of it.
+func (s *Store) commit(group []*appendRequest) {
+	err := s.makeRoom()
+	now := s.clock.Now()
+	var (
+		accepted []*appendRequest
+		repeats  []*appendRequest
+		pending  = dedupe{} // sequences of this group, not yet written
+		streams  int
+	)
+	s.group = s.group[:0]
+	number := s.lastRecord
+	for _, r := range group {
+		if !r.taken.CompareAndSwap(false, true) {
+			continue
+		}
+		if s.senders.repeat(r.chunk.id) || pending.repeat(r.chunk.id) {
+			repeats = append(repeats, r)
+			continue
+		}
+		fresh := s.registry.unknown(r.chunk)
+		if err == nil && s.registry.full(streams+fresh) {
+			r.result <- appendResult{err: fmt.Errorf("%w: maxStreams is %d", ErrFull, s.cfg.MaxStreams)}
+			continue
+		}
+		if err != nil {
+			r.result <- appendResult{err: err}
+			continue
+		}
+		streams += fresh
+		number++
+		numberWALRecord(r.record, number)
+		s.group = append(s.group, r.record...)
+		pending.note(r.chunk.id, now)
+		accepted = append(accepted, r)
+	}
+	if len(accepted) > 0 {
+		err = s.write(s.group)
+	}
+	for _, r := range accepted {
+		if err == nil {
+			s.accept(r.chunk, now)
+		}
+		r.result <- appendResult{err: err}
+	}
+	if err == nil {
+		s.lastRecord = number
+	}
+	for _, r := range repeats {
+		// A repeat of a batch of this very group shares its fate.
+		if stored := s.senders.repeat(r.chunk.id); stored {
+			r.result <- appendResult{duplicate: true}
+		} else {
+			r.result <- appendResult{err: err}
+		}
+	}
+	if cap(s.group) > 2*maxGroupBytes {
+		s.group = nil
+	}
+	if s.memBytesActive() >= s.cfg.MemTableBytes {
+		if _, err := s.rotateIfFree(); err != nil {
+			// The next append tries again, and is refused if that fails too.
+			s.log.Error("cannot seal the memory table", "err", err)
+		}
+	}
+}
+
+func (s *Store) write(records []byte) error {
+	sync := s.cfg.Fsync == FsyncAlways
+	if err := s.wal.write(records, sync); err != nil {
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			return fmt.Errorf("%w: %w", ErrFull, err)
+		}
+		return err
+	}
+	s.metrics.walBytes.Add(float64(len(records)))
+	if sync {
+		s.metrics.walSyncs.Inc()
+	}
+	return nil
+}
+
+// accept makes a written batch visible.
+func (s *Store) accept(c *chunk, now time.Time) {
+	s.senders.note(c.id, now)
+	s.metrics.rows.WithLabelValues(c.table.String()).Add(float64(c.rows))
+	s.metrics.bytes.WithLabelValues(c.table.String()).Add(float64(c.text))
+	s.mu.RLock()
+	mem := s.mem
+	s.mu.RUnlock()
+	mem.insert(c)
+	s.lastAppend.Store(now.UnixNano())
+}
+
+// makeRoom waits until the memory table takes more, and says why it will not.
+func (s *Store) makeRoom() error {
+	if err := s.checkDisk(); err != nil {
+		return err
+	}
+	for s.memBytesActive() >= s.cfg.MemTableBytes {
+		if rotated, err := s.rotateIfFree(); err != nil {
+			return fmt.Errorf("%w: memory table is full and cannot be sealed: %w", ErrFull, err)
+		} else if rotated {
+			return nil
+		}
+		done, err := s.flushState()
+		if err != nil {
+			return fmt.Errorf("%w: memory table is full and cannot be written: %w", ErrFull, err)
+		}
+		select {
+		case <-done:
+		case <-s.closing:
+			return ErrClosed
+		}
+	}
+	return nil
+}
+
+// checkDisk refuses appends beyond the bounds on disk space.
+func (s *Store) checkDisk() error {
+	if used := s.diskBytes(); s.cfg.MaxBytes > 0 && used >= s.cfg.MaxBytes {
+		return fmt.Errorf("%w: %d bytes on disk, maxBytes is %d", ErrFull, used, s.cfg.MaxBytes)
+	}
+	if s.cfg.MinFreeDisk < 0 {
+		return nil
+	}
+	// The free space is asked for at most twice a second: it costs a system call.
+	if now := s.clock.Now(); s.freeChecked.IsZero() || now.Sub(s.freeChecked) >= 500*time.Millisecond {
+		free, err := freeDisk(s.dir)
+		if err != nil {
+			return fmt.Errorf("free disk space: %w", err)
+		}
+		s.free, s.freeChecked = free, now
+	}
+	if s.free < s.cfg.MinFreeDisk {
+		return fmt.Errorf("%w: %d bytes free on disk, minFreeDisk is %d", ErrFull, s.free, s.cfg.MinFreeDisk)
+	}
+	return nil
+}

@@ -1,0 +1,429 @@
+package columnar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/utils/clock"
+)
+
+// Store is the embedded engine. Its folder holds
+//
+//	LOCK       held while a process has the store open
+//	MANIFEST   which parts count, what the parts cover of the log, who sent what
+//	wal/       segments of the write-ahead log
+//	parts/     immutable parts, each one file of blocks
+//
+// A row is in the log and a memory table first, and in a part later. The
+// manifest is replaced atomically and names the parts and the last record that
+// they cover, so at each instant a row counts exactly once: from a listed part,
+// or from a record with a greater number.
+type Store struct {
+	cfg     Config
+	dir     string
+	log     *slog.Logger
+	clock   clock.WithTicker
+	metrics *metrics
+	lock    *os.File
+
+	registerer prometheus.Registerer
+
+	registry *registry
+	wal      *wal
+
+	// Owned by the committer.
+	senders     dedupe
+	lastRecord  uint64
+	group       []byte
+	free        int64
+	freeChecked time.Time
+
+	lastAppend atomic.Int64 // Unix nanoseconds
+
+	appends   chan *appendRequest
+	rotations chan chan error
+	flushes   chan struct{}
+	mergeable chan struct{}
+
+	// mu guards the view that queries take: which rows are where.
+	mu       sync.RWMutex
+	mem      *memTable
+	sealed   *sealedTable // being written as parts, or nil
+	parts    []*part      // by (table, generation)
+	flushErr error        // of the last attempt to write the sealed table
+
+	// commitMu serializes changes of the manifest; take it before mu.
+	commitMu sync.Mutex
+	manifest manifest
+
+	partBytes atomic.Int64
+	nextPart  atomic.Uint64
+
+	codec *blockCodec
+
+	closeOnce  sync.Once
+	closeErr   error
+	closing    chan struct{}
+	background sync.WaitGroup
+}
+
+var _ Engine = (*Store)(nil)
+
+// sealedTable is a memory table that takes no more rows.
+type sealedTable struct {
+	mem         *memTable
+	lastSegment uint64 // of the log that holds rows of it
+	lastRecord  uint64
+	senders     dedupe // as of lastRecord
+	done        chan struct{}
+}
+
+// Open opens the store in dir, which it creates, and replays the write-ahead
+// log. The caller must Close it.
+func Open(dir string, opts Options) (*Store, error) {
+	cfg := opts.withDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("columnar: %w", err)
+	}
+	s := &Store{
+		cfg: cfg, dir: dir, log: opts.Logger, clock: opts.Clock, registerer: opts.Registerer,
+		registry:  newRegistry(cfg.MaxStreams),
+		wal:       &wal{dir: filepath.Join(dir, "wal")},
+		senders:   dedupe{},
+		appends:   make(chan *appendRequest),
+		rotations: make(chan chan error),
+		flushes:   make(chan struct{}, 1),
+		mergeable: make(chan struct{}, 1),
+		closing:   make(chan struct{}),
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.clock == nil {
+		s.clock = clock.RealClock{}
+	}
+	s.metrics = newMetrics(s)
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", dir, errors.Join(err, s.abandon()))
+	}
+	if s.registerer != nil {
+		if err := s.metrics.register(s.registerer); err != nil {
+			return nil, fmt.Errorf("open store %s: %w", dir, errors.Join(err, s.abandon()))
+		}
+	}
+	s.background.Add(5)
+	go s.commitLoop()
+	go s.syncLoop()
+	go s.ageLoop()
+	go s.flushLoop()
+	go s.mergeLoop()
+	return s, nil
+}
+
+func (s *Store) open() error {
+	for _, d := range []string{s.wal.dir, s.partsDir()} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return fmt.Errorf("create folder: %w", err)
+		}
+	}
+	var err error
+	if s.lock, err = lockDir(s.dir); err != nil {
+		return err
+	}
+	if s.codec, err = newBlockCodec(); err != nil {
+		return err
+	}
+	if err := s.loadManifest(); err != nil {
+		return err
+	}
+	if err := s.openParts(); err != nil {
+		return err
+	}
+	return s.replay()
+}
+
+// abandon frees what a failed open holds.
+func (s *Store) abandon() error {
+	var errs []error
+	for _, p := range s.parts {
+		p.release()
+	}
+	errs = append(errs, s.wal.close())
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// replay puts the records that no part covers into the memory table.
+func (s *Store) replay() error {
+	start := s.clock.Now()
+	s.mem = newMemTable(s.registry, start)
+	s.lastRecord = s.manifest.LastRecord
+	numbers, err := segments(s.wal.dir)
+	if err != nil {
+		return err
+	}
+	seen := dedupe{}
+	last, records := uint64(0), 0
+	for _, n := range numbers {
+		last = n
+		path := segmentPath(s.wal.dir, n)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("read write-ahead segment: %w", err)
+		}
+		s.wal.total.Add(int64(len(data)))
+		damages, err := scanSegment(data, func(r walRecord) error {
+			if r.number <= s.lastRecord {
+				return nil // a part covers it
+			}
+			if seen.repeat(r.batch.id) {
+				return nil // no Append writes one; a second line of defence
+			}
+			s.lastRecord = r.number
+			seen.note(r.batch.id, r.time)
+			s.senders.note(r.batch.id, r.time)
+			s.mem.insert(r.batch)
+			records++
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("replay %s: %w", path, err)
+		}
+		if err := s.reportDamages(path, int64(len(data)), damages); err != nil {
+			return err
+		}
+	}
+	if records > 0 {
+		s.log.Info("replayed write-ahead log", "records", records, "rows", s.mem.rows, "took", s.clock.Since(start))
+	}
+	s.lastAppend.Store(start.UnixNano())
+	return s.wal.open(last + 1)
+}
+
+// reportDamages names what a segment lost and cuts off a tail that a crash left.
+func (s *Store) reportDamages(path string, size int64, damages []walDamage) error {
+	for _, d := range damages {
+		if !errors.Is(d.err, errTorn) {
+			s.metrics.corrupt.WithLabelValues("wal").Inc()
+			s.log.Error("write-ahead log is damaged; the record is lost", "file", path, "offset", d.offset, "bytes", d.length, "err", d.err)
+			continue
+		}
+		s.log.Warn("cut off a record that was never acknowledged", "file", path, "offset", d.offset, "bytes", d.length)
+		if d.offset+d.length == size {
+			if err := os.Truncate(path, d.offset); err != nil {
+				return fmt.Errorf("cut off torn tail: %w", err)
+			}
+			s.wal.total.Add(-d.length)
+		}
+	}
+	return nil
+}
+
+// rotate seals the memory table and starts a new segment. Only the committer
+// calls it.
+func (s *Store) rotate() error {
+	if partsPending {
+		return nil
+	}
+	s.mu.RLock()
+	mem, busy := s.mem, s.sealed != nil
+	s.mu.RUnlock()
+	if busy || mem.empty() {
+		return nil
+	}
+	sealed := &sealedTable{mem: mem, lastSegment: s.wal.segment, lastRecord: s.lastRecord, done: make(chan struct{})}
+	if err := s.wal.open(s.wal.segment + 1); err != nil {
+		return err
+	}
+	s.senders.forget(s.clock.Now().Add(-time.Duration(s.cfg.DedupeMaxAge)), s.cfg.DedupeMaxSenders)
+	sealed.senders = s.senders.clone()
+	s.mu.Lock()
+	s.sealed, s.mem = sealed, newMemTable(s.registry, s.clock.Now())
+	s.mu.Unlock()
+	notify(s.flushes)
+	return nil
+}
+
+// rotateIfFree rotates unless the table before is still being written, and
+// reports whether it did.
+func (s *Store) rotateIfFree() (bool, error) {
+	s.mu.RLock()
+	busy := s.sealed != nil
+	s.mu.RUnlock()
+	if busy {
+		return false, nil
+	}
+	return true, s.rotate()
+}
+
+// flushState returns a channel that closes when the sealed table is in parts,
+// and the error of the last attempt.
+func (s *Store) flushState() (<-chan struct{}, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.sealed == nil {
+		done := make(chan struct{})
+		close(done)
+		return done, s.flushErr
+	}
+	return s.sealed.done, s.flushErr
+}
+
+// Flush writes everything appended so far into parts.
+func (s *Store) Flush(ctx context.Context) error {
+	// The first round may find a table being written; rows that came after it was
+	// sealed need a second one.
+	for range 2 {
+		rotated := make(chan error, 1)
+		select {
+		case s.rotations <- rotated:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.closing:
+			return ErrClosed
+		}
+		if err := <-rotated; err != nil {
+			return err
+		}
+		done, _ := s.flushState()
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.closing:
+			return ErrClosed
+		}
+	}
+	return nil
+}
+
+// syncLoop bounds what a crash of the machine can take.
+func (s *Store) syncLoop() {
+	defer s.background.Done()
+	tick := s.clock.NewTicker(time.Duration(s.cfg.FsyncInterval))
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case <-tick.C():
+		}
+		synced, err := s.wal.sync()
+		if synced {
+			s.metrics.walSyncs.Inc()
+		}
+		if err != nil {
+			// The kernel may have dropped the pages: what is in memory goes to parts,
+			// which are synced on their own.
+			s.log.Error("cannot sync the write-ahead log; writing the memory table", "err", err)
+			s.requestRotation()
+		}
+	}
+}
+
+// ageLoop writes memory tables that are old or idle.
+func (s *Store) ageLoop() {
+	defer s.background.Done()
+	tick := s.clock.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case <-tick.C():
+		}
+		s.mu.RLock()
+		mem := s.mem
+		s.mu.RUnlock()
+		now := s.clock.Now()
+		idle := now.Sub(time.Unix(0, s.lastAppend.Load()))
+		if !mem.empty() && (now.Sub(mem.created) >= time.Duration(s.cfg.FlushAge) || idle >= time.Duration(s.cfg.FlushIdle)) {
+			s.requestRotation()
+		}
+	}
+}
+
+func (s *Store) requestRotation() {
+	done := make(chan error, 1)
+	select {
+	case s.rotations <- done:
+		if err := <-done; err != nil {
+			s.log.Error("cannot start a write-ahead segment", "err", err)
+		}
+	case <-s.closing:
+	}
+}
+
+// Close stops all work and syncs the log. What is not in parts yet is replayed
+// at the next Open. Cursors stay usable until they are closed.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		close(s.closing)
+		s.background.Wait()
+		s.mu.Lock()
+		parts := s.parts
+		s.parts = nil
+		s.mu.Unlock()
+		for _, p := range parts {
+			p.release()
+		}
+		if s.registerer != nil {
+			s.metrics.unregister(s.registerer)
+		}
+		s.closeErr = errors.Join(s.wal.close(), s.lock.Close())
+	})
+	return s.closeErr
+}
+
+func (s *Store) closed() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *Store) partsDir() string { return filepath.Join(s.dir, "parts") }
+
+func (s *Store) memBytesActive() int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.mem.size()
+}
+
+func (s *Store) memBytes() int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	n := s.mem.size()
+	if s.sealed != nil {
+		n += s.sealed.mem.size()
+	}
+	return n
+}
+
+func (s *Store) partCount() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.parts)
+}
+
+func (s *Store) diskBytes() int64 { return s.wal.total.Load() + s.partBytes.Load() }
+
+// notify wakes a loop that waits on c, or leaves it be when it was woken already.
+func notify(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
