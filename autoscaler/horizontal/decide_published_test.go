@@ -95,7 +95,9 @@ func TestPublishedDecisions(t *testing.T) {
 	}
 }
 
-func (c decisionCase) objective(name string) v1alpha1.Objective { return v1alpha1.Objective{Name: name} }
+func (c decisionCase) objective(name string) v1alpha1.Objective {
+	return v1alpha1.Objective{Name: name}
+}
 
 // usage spreads each pod's level over its two containers.
 func (c decisionCase) usage(container string) Usage {

@@ -51,7 +51,10 @@ func (w *workload) with(s Signal) *workload {
 	return w
 }
 
-func (w *workload) value(v float64) *workload { w.signals[0] = Signal{State: decision.Fresh, Value: v}; return w }
+func (w *workload) value(v float64) *workload {
+	w.signals[0] = Signal{State: decision.Fresh, Value: v}
+	return w
+}
 
 func (w *workload) lost(state decision.State, reason string) *workload {
 	w.signals[0] = Signal{State: state, Reason: reason}

@@ -39,7 +39,9 @@ type podCase struct {
 	Requests []int64 `json:"requests"`
 }
 
-func podName(i int) string { return "pod-" + string(rune('0'+i/10))[:min(1, i/10)] + string(rune('0'+i%10)) }
+func podName(i int) string {
+	return "pod-" + string(rune('0' + i/10))[:min(1, i/10)] + string(rune('0'+i%10))
+}
 
 // build makes the pod. A hot pod has just started, a cool one three minutes ago, any other one at the beginning of time.
 func (c podCase) build(i int, resourceName corev1.ResourceName) *corev1.Pod {
