@@ -64,7 +64,7 @@ func run(ctx context.Context, o runOptions) error {
 		return fmt.Errorf("--dir: %w", err)
 	}
 	logger := slog.New(slog.NewTextHandler(os.Stdout, nil))
-	o.Shop.Kubeconfig = filepath.Join(o.clusterDir(), "admin.kubeconfig")
+	o.Shop.Kubeconfig = filepath.Join(o.clusterDir(), "kubeconfig")
 	if err := os.WriteFile(o.configFile(), []byte(o.config()), 0o644); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
