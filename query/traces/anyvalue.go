@@ -396,3 +396,13 @@ func (v anyValueJSON) setValue(out pcommon.Value) error {
 	}
 	return a.setValue(out)
 }
+
+// jsonText is a stored array, list or unset value as people write it: plain JSON
+// without the types.
+func jsonText(text string) string {
+	v := pcommon.NewValueEmpty()
+	if err := parseAnyValue(text, v); err != nil {
+		return text
+	}
+	return v.AsString()
+}

@@ -1,0 +1,213 @@
+package traces
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/yagura-dev/yagura/query/columnar"
+)
+
+// API is Jaeger's HTTP API for reading traces.
+type API struct {
+	querier *Querier
+	cfg     Config
+	logger  *slog.Logger
+}
+
+// NewAPI makes the API and its querier. reg may be nil.
+func NewAPI(reader columnar.Reader, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (*API, error) {
+	querier, err := NewQuerier(reader, cfg, logger, reg)
+	if err != nil {
+		return nil, err
+	}
+	return &API{querier: querier, cfg: cfg, logger: logger}, nil
+}
+
+// Querier is the querier behind the API.
+func (a *API) Querier() *Querier { return a.querier }
+
+// Register adds the routes under a group, which stands for /jaeger.
+func (a *API) Register(g *echo.Group) {
+	g.GET("/api/services", a.handle(a.services))
+	g.GET("/api/services/:service/operations", a.handle(a.operationNames))
+	g.GET("/api/operations", a.handle(a.operations))
+	g.GET("/api/traces", a.handle(a.search))
+	g.GET("/api/traces/:id", a.handle(a.trace))
+}
+
+// answer is the envelope of all of Jaeger's answers. Total is the length of Data.
+type answer struct {
+	Data   any           `json:"data"`
+	Total  int           `json:"total"`
+	Limit  int           `json:"limit"`
+	Offset int           `json:"offset"`
+	Errors []answerError `json:"errors"`
+}
+
+type answerError struct {
+	Code    int    `json:"code,omitempty"`
+	Msg     string `json:"msg"`
+	TraceID string `json:"traceID,omitempty"`
+}
+
+type handler func(ctx context.Context, c echo.Context, form url.Values) (answer, error)
+
+func (a *API) handle(h handler) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		req := c.Request()
+		form, err := url.ParseQuery(req.URL.RawQuery)
+		var ans answer
+		if err != nil {
+			err = badRequest{err}
+		} else {
+			ans, err = h(req.Context(), c, form)
+		}
+		if err != nil {
+			status, _ := statusOf(err)
+			if status == http.StatusInternalServerError {
+				a.logger.Error("traces request failed", "path", req.URL.Path, "err", err)
+			}
+			return c.JSON(status, answer{Errors: []answerError{{Code: status, Msg: err.Error()}}})
+		}
+		return c.JSON(http.StatusOK, ans)
+	}
+}
+
+func list[T any](data []T) answer { return answer{Data: data, Total: len(data)} }
+
+func (a *API) services(ctx context.Context, _ echo.Context, _ url.Values) (answer, error) {
+	names, err := a.querier.Services(ctx)
+	return list(names), err
+}
+
+func (a *API) operationNames(ctx context.Context, c echo.Context, _ url.Values) (answer, error) {
+	service, err := pathParam(c, "service")
+	if err != nil {
+		return answer{}, err
+	}
+	ops, err := a.querier.Operations(ctx, service)
+	names := make([]string, len(ops))
+	for i, op := range ops {
+		names[i] = op.Name
+	}
+	return list(slices.Compact(names)), err
+}
+
+func (a *API) operations(ctx context.Context, _ echo.Context, form url.Values) (answer, error) {
+	service := form.Get("service")
+	if service == "" {
+		return answer{}, badRequest{errors.New("parameter 'service' is required")}
+	}
+	ops, err := a.querier.Operations(ctx, service)
+	kind := form.Get("spanKind")
+	out := make([]jaegerOperation, 0, len(ops))
+	for _, op := range ops {
+		j := jaegerOperation{Name: op.Name}
+		if op.Kind != KindUnspecified {
+			j.SpanKind = op.Kind.String()
+		}
+		if kind == "" || strings.EqualFold(kind, op.Kind.String()) {
+			out = append(out, j)
+		}
+	}
+	return list(out), err
+}
+
+func (a *API) search(ctx context.Context, _ echo.Context, form url.Values) (answer, error) {
+	if ids := form["traceID"]; len(ids) > 0 {
+		return a.tracesByID(ctx, ids, form)
+	}
+	s, err := searchParams(form, a.cfg, a.querier.now())
+	if err != nil {
+		return answer{}, err
+	}
+	traces, err := a.querier.Search(ctx, s)
+	return list(jaegerTraces(traces)), err
+}
+
+// tracesByID answers with the traces that exist and an error for each that does
+// not.
+func (a *API) tracesByID(ctx context.Context, texts []string, form url.Values) (answer, error) {
+	ids := make([]TraceID, len(texts))
+	for i, text := range texts {
+		var err error
+		if ids[i], err = traceIDParam("traceID", text); err != nil {
+			return answer{}, err
+		}
+	}
+	start, end, err := traceBounds(form)
+	if err != nil {
+		return answer{}, err
+	}
+	traces, err := a.querier.Traces(ctx, ids, start, end)
+	ans := list(jaegerTraces(traces))
+	for _, id := range ids {
+		if !slices.ContainsFunc(traces, func(t Trace) bool { return t.ID == id }) {
+			ans.Errors = append(ans.Errors, answerError{Msg: ErrNotFound.Error(), TraceID: jaegerTraceID(id)})
+		}
+	}
+	return ans, err
+}
+
+func (a *API) trace(ctx context.Context, c echo.Context, form url.Values) (answer, error) {
+	text, err := pathParam(c, "id")
+	if err != nil {
+		return answer{}, err
+	}
+	id, err := traceIDParam("traceID", text)
+	if err != nil {
+		return answer{}, err
+	}
+	start, end, err := traceBounds(form)
+	if err != nil {
+		return answer{}, err
+	}
+	t, err := a.querier.Trace(ctx, id, start, end)
+	return list(jaegerTraces([]Trace{t})), err
+}
+
+// traceBounds is where to look for a trace, when the client knows; zero times
+// mean everywhere.
+func traceBounds(form url.Values) (start, end time.Time, err error) {
+	if start, err = microsParam(form, "start", time.Time{}); err != nil {
+		return start, end, err
+	}
+	if end, err = microsParam(form, "end", time.Time{}); err != nil {
+		return start, end, err
+	}
+	if !end.IsZero() && end.Before(start) {
+		return start, end, badParam("end", errors.New("it is before 'start'"))
+	}
+	return start, end, nil
+}
+
+func jaegerTraces(traces []Trace) []jaegerTrace {
+	out := make([]jaegerTrace, len(traces))
+	for i, t := range traces {
+		out[i] = toJaeger(t)
+	}
+	return out
+}
+
+// pathParam undoes escapes: echo matches the escaped path when there are any that
+// matter.
+func pathParam(c echo.Context, name string) (string, error) {
+	v := c.Param(name)
+	if c.Request().URL.RawPath == "" {
+		return v, nil
+	}
+	v, err := url.PathUnescape(v)
+	if err != nil {
+		return "", badParam(name, err)
+	}
+	return v, nil
+}
