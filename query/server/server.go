@@ -45,7 +45,7 @@ func (c Config) Validate() error {
 		value model.Duration
 	}{{"readTimeout", c.ReadTimeout}, {"writeTimeout", c.WriteTimeout}, {"drainTimeout", c.DrainTimeout}} {
 		if f.value <= 0 {
-			errs = append(errs, fmt.Errorf("server.%s: want more than 0, got %s", f.name, f.value))
+			errs = append(errs, fmt.Errorf("%s: want more than 0, got %s", f.name, f.value))
 		}
 	}
 	return errors.Join(errs...)

@@ -193,7 +193,7 @@ func TestConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.DrainTimeout = 0
-	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "server.drainTimeout") {
-		t.Errorf("error %v, want one that names server.drainTimeout", err)
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "drainTimeout") {
+		t.Errorf("error %v, want one that names drainTimeout", err)
 	}
 }

@@ -1,0 +1,170 @@
+package queryservice
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/yagura-dev/yagura/cmd/internal/buildinfo"
+	"github.com/yagura-dev/yagura/cmd/internal/lifecycle"
+	"github.com/yagura-dev/yagura/query/columnar"
+	"github.com/yagura-dev/yagura/query/ingest"
+	"github.com/yagura-dev/yagura/query/logs"
+	"github.com/yagura-dev/yagura/query/metrics"
+	"github.com/yagura-dev/yagura/query/server"
+	"github.com/yagura-dev/yagura/query/traces"
+	"github.com/yagura-dev/yagura/ui"
+)
+
+// retainEvery is how often old logs and spans are looked for. They go by whole
+// blocks of a day, so more often would find nothing.
+const retainEvery = 10 * time.Minute
+
+// Service is an opened query service. Close it after its parts have ended.
+type Service struct {
+	cfg      Config
+	logger   *slog.Logger
+	rows     *columnar.Store
+	samples  *metrics.Store
+	ingester *ingest.Ingester
+	server   *server.Server
+}
+
+// Open opens the stores below data and wires everything; nothing listens yet.
+func Open(ctx context.Context, cfg Config, data string, logger *slog.Logger, reg *prometheus.Registry) (_ *Service, err error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Service{cfg: cfg, logger: logger}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.rows, err = columnar.Open(filepath.Join(data, "columnar"), columnar.Options{
+		Config: cfg.Store, Logger: logger.With("room", "columnar"), Registerer: reg,
+	}); err != nil {
+		return nil, fmt.Errorf("open the store of logs and spans: %w", err)
+	}
+	if s.samples, err = metrics.Open(filepath.Join(data, "metrics"), metrics.Options{
+		Config: cfg.Metrics, Logger: logger.With("room", "metrics"), Registerer: reg, Gatherer: reg, Version: buildinfo.Version(),
+	}); err != nil {
+		return nil, fmt.Errorf("open the store of metrics: %w", err)
+	}
+	if s.ingester, err = ingest.New(ingest.Options{
+		Config: cfg.Ingest, Samples: s.samples, Rows: s.rows, SampleWindow: time.Duration(cfg.Metrics.OutOfOrderWindow),
+		Logger: logger.With("room", "ingest"), Registerer: reg,
+	}); err != nil {
+		return nil, fmt.Errorf("create ingest: %w", err)
+	}
+	logsAPI, err := logs.NewAPI(s.rows, cfg.Logs, logger.With("room", "logs"), reg)
+	if err != nil {
+		return nil, fmt.Errorf("create the logs API: %w", err)
+	}
+	tracesAPI, err := traces.NewAPI(s.rows, cfg.Traces, logger.With("room", "traces"), reg)
+	if err != nil {
+		return nil, fmt.Errorf("create the traces API: %w", err)
+	}
+	s.server, err = server.New(server.Options{
+		Config: cfg.Server,
+		Mounts: []server.Mount{
+			{Prefix: "", Routes: s.ingester},
+			{Prefix: "/prometheus", Routes: s.samples},
+			{Prefix: "/loki", Routes: logsAPI},
+			{Prefix: "/jaeger", Routes: tracesAPI},
+		},
+		UI: ui.Files(),
+		// The stores replay their logs in Open, so that a server that listens is ready.
+		Ready:  func() error { return nil },
+		Logger: logger.With("room", "server"), Registerer: reg, Gatherer: reg,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create the server: %w", err)
+	}
+	return s, nil
+}
+
+// Close closes the stores.
+func (s *Service) Close() error {
+	var errs []error
+	if s.samples != nil {
+		errs = append(errs, s.samples.Close())
+	}
+	if s.rows != nil {
+		errs = append(errs, s.rows.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Listeners are where a service is reached. OTLP ones may be nil: in one process
+// with a collector those ports are the collector's.
+type Listeners struct {
+	HTTP, OTLPGRPC, OTLPHTTP net.Listener
+}
+
+// Parts is what runs.
+func (s *Service) Parts(l Listeners) []lifecycle.Part {
+	parts := []lifecycle.Part{
+		{Name: "query", Run: func(ctx context.Context) error { return s.server.Run(ctx, l.HTTP) }},
+		{Name: "retention", Run: s.retain},
+	}
+	if l.OTLPGRPC != nil {
+		parts = append(parts, lifecycle.Part{Name: "otlp-grpc", Run: func(ctx context.Context) error { return s.serveGRPC(ctx, l.OTLPGRPC) }})
+	}
+	if l.OTLPHTTP != nil {
+		parts = append(parts, lifecycle.Part{Name: "otlp-http", Run: func(ctx context.Context) error { return s.serveOTLP(ctx, l.OTLPHTTP) }})
+	}
+	return parts
+}
+
+func (s *Service) retain(ctx context.Context) error {
+	ticker := time.NewTicker(retainEvery)
+	defer ticker.Stop()
+	for {
+		if err := s.rows.Retain(ctx, time.Now().Add(-time.Duration(s.cfg.Retention))); err != nil && ctx.Err() == nil {
+			s.logger.Error("old logs and spans not dropped; trying again later", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+func (s *Service) serveGRPC(ctx context.Context, lis net.Listener) error {
+	srv := s.ingester.NewGRPCServer()
+	stop := context.AfterFunc(ctx, srv.GracefulStop)
+	defer stop()
+	if err := srv.Serve(lis); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("serve OTLP on %s: %w", lis.Addr(), err)
+	}
+	return nil
+}
+
+// serveOTLP serves OTLP/HTTP on the port that SDKs expect it on.
+func (s *Service) serveOTLP(ctx context.Context, lis net.Listener) error {
+	e := echo.New()
+	s.ingester.RegisterOTLP(e.Group("/v1"))
+	srv := &http.Server{Handler: e, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Duration(s.cfg.Server.ReadTimeout)}
+	stop := context.AfterFunc(ctx, func() {
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(s.cfg.Server.DrainTimeout))
+		defer cancel()
+		if err := srv.Shutdown(drain); err != nil {
+			_ = srv.Close()
+		}
+	})
+	defer stop()
+	if err := srv.Serve(lis); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve OTLP on %s: %w", lis.Addr(), err)
+	}
+	return nil
+}
