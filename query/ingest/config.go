@@ -1,0 +1,112 @@
+package ingest
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+// Config bounds what one request, one row and one tenant may bring. The limits of
+// metric series are the metrics store's.
+type Config struct {
+	// MaxBodyBytes bounds a request's body as it is sent. Default 16 MiB.
+	MaxBodyBytes int64 `json:"maxBodyBytes"`
+	// MaxDecodedBytes bounds a body after decompression. Default 32 MiB.
+	MaxDecodedBytes int64 `json:"maxDecodedBytes"`
+	// MaxInFlightBytes bounds the decompressed bodies held at once, over all
+	// requests; further requests are told to come again. Default 256 MiB.
+	MaxInFlightBytes int64 `json:"maxInFlightBytes"`
+	// MaxLineBytes bounds a log line. Default 256 KiB.
+	MaxLineBytes int `json:"maxLineBytes"`
+	// MaxRowBytes bounds a log line or span with all its fields. Default 1 MiB.
+	MaxRowBytes int `json:"maxRowBytes"`
+	// MaxFields is the most fields of one log line or span. Default 512.
+	MaxFields int `json:"maxFields"`
+	// MaxFieldNameBytes bounds a field's name. Default 1024.
+	MaxFieldNameBytes int `json:"maxFieldNameBytes"`
+	// MaxLabels is the most stream labels. Default 32.
+	MaxLabels int `json:"maxLabels"`
+	// MaxLabelNameBytes bounds a stream label's name. Default 1024.
+	MaxLabelNameBytes int `json:"maxLabelNameBytes"`
+	// MaxLabelValueBytes bounds a stream label's value. Default 2048.
+	MaxLabelValueBytes int `json:"maxLabelValueBytes"`
+	// MaxStreamsPerTenant is the most log and span streams of one tenant (cluster
+	// and namespace) within an hour. Default 20,000.
+	MaxStreamsPerTenant int `json:"maxStreamsPerTenant"`
+	// MaxStreams is the same over all tenants. Default 200,000.
+	MaxStreams int `json:"maxStreams"`
+	// MaxFutureTime is how far ahead of the clock a log line or span may be. One in
+	// the far future would make its source look alive for ever. Default 10m.
+	MaxFutureTime model.Duration `json:"maxFutureTime"`
+	// TenantBytesPerSecond bounds how fast one tenant's logs and spans may come, and
+	// TenantBurstBytes how much may come at once. 0 means no bound. Defaults 0 and
+	// 16 MiB.
+	TenantBytesPerSecond int64 `json:"tenantBytesPerSecond"`
+	TenantBurstBytes     int64 `json:"tenantBurstBytes"`
+	// MaxTenantLabels is the most tenants that get series of their own in our own
+	// metrics; the others are counted together. Default 100.
+	MaxTenantLabels int `json:"maxTenantLabels"`
+}
+
+// DefaultConfig returns the defaults that the fields of Config name.
+func DefaultConfig() Config {
+	return Config{
+		MaxBodyBytes:        16 << 20,
+		MaxDecodedBytes:     32 << 20,
+		MaxInFlightBytes:    256 << 20,
+		MaxLineBytes:        256 << 10,
+		MaxRowBytes:         1 << 20,
+		MaxFields:           512,
+		MaxFieldNameBytes:   1024,
+		MaxLabels:           32,
+		MaxLabelNameBytes:   1024,
+		MaxLabelValueBytes:  2048,
+		MaxStreamsPerTenant: 20_000,
+		MaxStreams:          200_000,
+		MaxFutureTime:       model.Duration(10 * time.Minute),
+		TenantBurstBytes:    16 << 20,
+		MaxTenantLabels:     100,
+	}
+}
+
+// Validate reports every field that makes no sense, by its path.
+func (c Config) Validate() error {
+	var errs []error
+	for _, f := range []struct {
+		name string
+		v    int64
+	}{
+		{"maxBodyBytes", c.MaxBodyBytes},
+		{"maxDecodedBytes", c.MaxDecodedBytes},
+		{"maxInFlightBytes", c.MaxInFlightBytes},
+		{"maxLineBytes", int64(c.MaxLineBytes)},
+		{"maxRowBytes", int64(c.MaxRowBytes)},
+		{"maxFields", int64(c.MaxFields)},
+		{"maxFieldNameBytes", int64(c.MaxFieldNameBytes)},
+		{"maxLabels", int64(c.MaxLabels)},
+		{"maxLabelNameBytes", int64(c.MaxLabelNameBytes)},
+		{"maxLabelValueBytes", int64(c.MaxLabelValueBytes)},
+		{"maxStreamsPerTenant", int64(c.MaxStreamsPerTenant)},
+		{"maxStreams", int64(c.MaxStreams)},
+		{"maxFutureTime", int64(c.MaxFutureTime)},
+		{"tenantBurstBytes", c.TenantBurstBytes},
+		{"maxTenantLabels", int64(c.MaxTenantLabels)},
+	} {
+		if f.v <= 0 {
+			errs = append(errs, fmt.Errorf("%s: must be greater than zero, is %d", f.name, f.v))
+		}
+	}
+	if c.TenantBytesPerSecond < 0 {
+		errs = append(errs, fmt.Errorf("tenantBytesPerSecond: must not be negative, is %d", c.TenantBytesPerSecond))
+	}
+	if c.MaxInFlightBytes < c.MaxDecodedBytes {
+		errs = append(errs, fmt.Errorf("maxInFlightBytes: %d is less than maxDecodedBytes, so the largest request could never be taken", c.MaxInFlightBytes))
+	}
+	if c.TenantBytesPerSecond > 0 && c.TenantBurstBytes < c.MaxDecodedBytes/4 {
+		// A request larger than the burst would be refused for ever.
+		errs = append(errs, fmt.Errorf("tenantBurstBytes: %d is less than a quarter of maxDecodedBytes", c.TenantBurstBytes))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,121 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	_ "google.golang.org/grpc/encoding/gzip" // accepts gzip'ed requests
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+// NewGRPCServer returns a gRPC server with OTLP's three services. The caller
+// listens and serves, and stops it with GracefulStop.
+//
+// Messages are handed to the handlers as bytes, so that they take the same path
+// as those that come over HTTP: a limit on nesting before they are decoded, and
+// InvalidArgument for what cannot be.
+func (g *Ingester) NewGRPCServer(opts ...grpc.ServerOption) *grpc.Server {
+	opts = append([]grpc.ServerOption{
+		grpc.ForceServerCodecV2(rawCodec{}),
+		grpc.MaxRecvMsgSize(int(g.cfg.MaxDecodedBytes)),
+		grpc.ChainUnaryInterceptor(g.recoverRPC),
+	}, opts...)
+	s := grpc.NewServer(opts...)
+	for _, signal := range otlpSignals {
+		s.RegisterService(g.serviceDesc(signal), g)
+	}
+	return s
+}
+
+// rawMessage is a message that is still encoded.
+type rawMessage []byte
+
+// rawCodec passes messages through as bytes.
+type rawCodec struct{}
+
+func (rawCodec) Name() string { return "proto" }
+
+func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
+	b, ok := v.(rawMessage)
+	if !ok {
+		return nil, fmt.Errorf("cannot encode %T", v)
+	}
+	return mem.BufferSlice{mem.SliceBuffer(b)}, nil
+}
+
+func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
+	b, ok := v.(*rawMessage)
+	if !ok {
+		return fmt.Errorf("cannot decode into %T", v)
+	}
+	*b = data.Materialize()
+	return nil
+}
+
+func (g *Ingester) serviceDesc(s otlpSignal) *grpc.ServiceDesc {
+	method := "/" + s.service + "/Export"
+	handler := func(_ any, ctx context.Context, decode func(any) error, intercept grpc.UnaryServerInterceptor) (any, error) {
+		var body rawMessage
+		if err := decode(&body); err != nil {
+			return nil, err
+		}
+		handle := func(ctx context.Context, req any) (any, error) {
+			resp, err := g.exportRPC(ctx, s, req.(rawMessage))
+			if r := g.finish(protocolOTLPGRPC, s.name, err); r != nil {
+				return nil, r.status().Err()
+			}
+			return resp, nil
+		}
+		if intercept == nil {
+			return handle(ctx, body)
+		}
+		return intercept(ctx, body, &grpc.UnaryServerInfo{Server: g, FullMethod: method}, handle)
+	}
+	return &grpc.ServiceDesc{
+		ServiceName: s.service,
+		HandlerType: (*any)(nil),
+		Methods:     []grpc.MethodDesc{{MethodName: "Export", Handler: handler}},
+	}
+}
+
+func (g *Ingester) exportRPC(ctx context.Context, s otlpSignal, body rawMessage) (rawMessage, error) {
+	var header string
+	if md, ok := metadata.FromIncomingContext(ctx); ok {
+		if v := md.Get(strings.ToLower(BatchHeader)); len(v) > 0 {
+			header = v[0]
+		}
+	}
+	id, err := ParseBatchID(header)
+	if err != nil {
+		return nil, badBatchID(err)
+	}
+	l := &lease{budget: g.memory}
+	defer l.release()
+	if err := l.cover(int64(len(body))); err != nil {
+		return nil, err
+	}
+	g.telemetry.bytes.WithLabelValues(protocolOTLPGRPC, s.name).Add(float64(len(body)))
+	resp, err := s.export(g, ctx, id, body, encodingProto)
+	if err != nil {
+		return nil, err
+	}
+	return resp.MarshalProto()
+}
+
+// recoverRPC keeps a bug that one message meets from ending the process.
+func (g *Ingester) recoverRPC(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			g.telemetry.rejected.WithLabelValues(protocolOTLPGRPC, "", "panic").Inc()
+			g.logger.Error("panic in a gRPC handler", "method", info.FullMethod, "panic", p, "stack", string(debug.Stack()))
+			err = status.Error(codes.Internal, "internal error")
+		}
+	}()
+	return handler(ctx, req)
+}
