@@ -118,7 +118,7 @@ type HorizontalPolicy struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:MaxItems=10
 	Objectives []Objective `json:"objectives"`
 
 	// Behavior limits how fast and how soon the number of replicas changes, exactly as the field of the same name in

@@ -1,0 +1,319 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
+	"github.com/yagura-dev/yagura/autoscaler/decision"
+	"github.com/yagura-dev/yagura/autoscaler/horizontal"
+	"github.com/yagura-dev/yagura/autoscaler/signal"
+)
+
+// Journal keeps the record. Implementations must not block and be safe for concurrent use.
+type Journal interface {
+	// Record takes a decision that is worth a record of its own.
+	Record(ctx context.Context, record decision.Record, changed bool)
+	// Observe takes every evaluation, for what is measured rather than told.
+	Observe(record decision.Record)
+	// Forget lets go of a policy that is gone.
+	Forget(namespace, name string)
+}
+
+// Dependencies are what a Controller works with.
+type Dependencies struct {
+	// Cache reads policies, HorizontalPodAutoscalers and pods. What it returns is not changed.
+	Cache client.Reader
+	// Status writes the status of policies.
+	Status client.StatusClient
+	// Events writes events.
+	Events  kubernetes.Interface
+	Targets *Targets
+	Signals *signal.Client
+	Journal Journal
+	Clock   clock.WithTicker
+	Logger  *slog.Logger
+	// Instance names this process in events.
+	Instance string
+	Metrics  *Metrics
+}
+
+// Controller carries policies out. One instance runs at a time, in the process that leads.
+type Controller struct {
+	cfg    Config
+	deps   Dependencies
+	events *eventWriter
+
+	mu       sync.Mutex
+	policies map[types.NamespacedName]*memory
+	lastTick atomic.Int64 // unix nanoseconds
+}
+
+// memory is what one policy's evaluations have in common. Only one evaluation of a policy runs at a time.
+type memory struct {
+	uid       types.UID
+	history   horizontal.History
+	tracker   decision.Tracker
+	lastScale *metav1.Time
+	written   *v1alpha1.WorkloadAutoscalerStatus
+	writtenAt time.Time
+	failures  int
+}
+
+// NewController makes a controller.
+func NewController(cfg Config, deps Dependencies) *Controller {
+	return &Controller{
+		cfg: cfg, deps: deps, policies: map[types.NamespacedName]*memory{},
+		events: newEventWriter(deps.Events.EventsV1(), deps.Instance, deps.Logger, deps.Metrics.events),
+	}
+}
+
+// LastTick is when the last round of evaluations ended, zero before the first.
+func (c *Controller) LastTick() time.Time {
+	if ns := c.lastTick.Load(); ns != 0 {
+		return time.Unix(0, ns)
+	}
+	return time.Time{}
+}
+
+// Policies is the number of policies that are carried out.
+func (c *Controller) Policies() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.policies)
+}
+
+// Run evaluates at every interval until the context ends. A round that takes longer than the interval delays the next one; rounds
+// never overlap and missed ones are not made up for.
+func (c *Controller) Run(ctx context.Context) {
+	var events sync.WaitGroup
+	events.Go(func() { c.events.run(ctx) })
+	defer events.Wait()
+	interval := time.Duration(c.cfg.Interval)
+	ticker := c.deps.Clock.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		started := c.deps.Clock.Now()
+		if err := c.Tick(ctx); err != nil && ctx.Err() == nil {
+			c.deps.Logger.Error("cannot evaluate policies", "err", err)
+		}
+		took := c.deps.Clock.Since(started)
+		c.deps.Metrics.tickSeconds.Observe(took.Seconds())
+		if missed := int64(took / interval); missed > 0 {
+			c.deps.Metrics.missed.Add(float64(missed))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C():
+		}
+	}
+}
+
+// Tick evaluates every policy once.
+func (c *Controller) Tick(ctx context.Context) error {
+	var policies v1alpha1.WorkloadAutoscalerList
+	if err := c.deps.Cache.List(ctx, &policies, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list policies: %w", err)
+	}
+	var hpas autoscalingv2.HorizontalPodAutoscalerList
+	if err := c.deps.Cache.List(ctx, &hpas, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list horizontal pod autoscalers: %w", err)
+	}
+	owned := newOwners(hpas.Items, policies.Items)
+	tick := c.deps.Signals.Tick()
+	var group errgroup.Group
+	group.SetLimit(c.cfg.Workers)
+	present := make(map[types.NamespacedName]struct{}, len(policies.Items))
+	for i := range policies.Items {
+		policy := &policies.Items[i]
+		if policy.DeletionTimestamp != nil {
+			continue
+		}
+		key := client.ObjectKeyFromObject(policy)
+		present[key] = struct{}{}
+		m := c.remember(key, policy.UID)
+		group.Go(func() error {
+			c.evaluate(ctx, tick, policy, owned.other(policy), m)
+			return nil
+		})
+	}
+	_ = group.Wait()
+	c.forget(present)
+	c.deps.Metrics.policies.Set(float64(len(present)))
+	c.lastTick.Store(c.deps.Clock.Now().UnixNano())
+	return nil
+}
+
+// remember returns the memory of a policy. A policy of the same name that was created anew starts afresh.
+func (c *Controller) remember(key types.NamespacedName, uid types.UID) *memory {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.policies[key]
+	if m == nil || m.uid != uid {
+		m = &memory{uid: uid}
+		c.policies[key] = m
+	}
+	return m
+}
+
+func (c *Controller) forget(present map[types.NamespacedName]struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key := range c.policies {
+		if _, ok := present[key]; !ok {
+			delete(c.policies, key)
+			c.deps.Journal.Forget(key.Namespace, key.Name)
+		}
+	}
+}
+
+// evaluate carries one policy out once.
+func (c *Controller) evaluate(ctx context.Context, tick *signal.Tick, policy *v1alpha1.WorkloadAutoscaler, owner string, m *memory) {
+	record := c.decide(ctx, tick, policy, owner, m)
+	if ctx.Err() != nil {
+		return // what was read while everything shuts down is not worth telling
+	}
+	c.deps.Metrics.evaluations.WithLabelValues(string(record.Outcome)).Inc()
+	before := m.tracker.Last()
+	novelty := m.tracker.Observe(&record)
+	c.deps.Journal.Observe(record)
+	if novelty.Recorded {
+		c.deps.Journal.Record(ctx, record, novelty.Different)
+		c.deps.Metrics.records.Inc()
+	}
+	if novelty.Different {
+		c.deps.Logger.Info("decision", "namespace", record.Namespace, "name", record.Name, "outcome", record.Outcome,
+			"current", record.CurrentReplicas, "desired", record.DesiredReplicas, "reason", record.Reason)
+	}
+	if reason := eventReason(&record, before, novelty); reason != "" {
+		c.events.add(policy, reason, record.Reason, record.Time)
+	}
+	c.writeStatus(ctx, policy, m)
+}
+
+// maxMoves is how often a decision is made anew in one tick because the target was changed under it.
+const maxMoves = 3
+
+// decide reads what a decision needs, makes it and carries it out.
+func (c *Controller) decide(ctx context.Context, tick *signal.Tick, policy *v1alpha1.WorkloadAutoscaler, owner string, m *memory) decision.Record {
+	target, err := c.deps.Targets.Get(ctx, policy.Namespace, policy.Spec.TargetRef)
+	if err != nil {
+		return c.failed(policy, err)
+	}
+	pods, err := c.pods(ctx, policy.Namespace, target)
+	if err != nil {
+		return c.failed(policy, err)
+	}
+	in := horizontal.Input{
+		Now: tick.Now(), Policy: policy, Current: target.Replicas, Existing: target.Existing, Pods: pods,
+		Signals: readSignals(ctx, tick, policy, pods), Owner: owner, History: &m.history,
+		Readiness: horizontal.Readiness{
+			CPUInitializationPeriod: time.Duration(c.cfg.CPUInitializationPeriod), InitialReadinessDelay: time.Duration(c.cfg.InitialReadinessDelay),
+		},
+	}
+	for range maxMoves {
+		record := horizontal.Decide(in)
+		if !record.Scaled() {
+			return record
+		}
+		err = c.deps.Targets.Scale(ctx, policy.Namespace, policy.Spec.TargetRef, record.CurrentReplicas, record.DesiredReplicas)
+		if moved := (*movedError)(nil); errors.As(err, &moved) {
+			// The cache was behind, or somebody else set the replicas just now: decide for what there really is.
+			in.Current = moved.replicas
+			continue
+		}
+		if errorCode(err) == "ScaleConflict" {
+			continue
+		}
+		return c.scaled(record, err, m)
+	}
+	return c.scaled(horizontal.Decide(in), err, m)
+}
+
+// scaled finishes the record of a change that was tried.
+func (c *Controller) scaled(record decision.Record, err error, m *memory) decision.Record {
+	if err == nil {
+		m.history.Scale(record.Time, record.CurrentReplicas, record.DesiredReplicas)
+		at := metav1.NewTime(record.Time)
+		m.lastScale = &at
+		c.deps.Metrics.changes.WithLabelValues(string(record.Outcome)).Inc()
+		return record
+	}
+	record.Outcome, record.Code = decision.Failed, errorCode(err)
+	record.Reason = fmt.Sprintf("Failed to go from %d to %d: %v; will be tried again", record.CurrentReplicas, record.DesiredReplicas, err)
+	return record
+}
+
+// failed is the record of an evaluation that could not even read its target.
+func (c *Controller) failed(policy *v1alpha1.WorkloadAutoscaler, err error) decision.Record {
+	replicas := policy.Status.CurrentReplicas
+	return decision.Record{
+		Namespace: policy.Namespace, Name: policy.Name, Mode: string(policy.Spec.Mode), Time: c.deps.Clock.Now(),
+		Target:  decision.Target{APIVersion: policy.Spec.TargetRef.APIVersion, Kind: policy.Spec.TargetRef.Kind, Name: policy.Spec.TargetRef.Name},
+		Outcome: decision.Failed, Code: errorCode(err), Reason: fmt.Sprintf("Failed: %v", err),
+		CurrentReplicas: replicas, RecommendedReplicas: replicas, DesiredReplicas: replicas,
+		MinReplicas: policy.Spec.Horizontal.Min, MaxReplicas: policy.Spec.Horizontal.Max,
+		Objectives: []decision.Objective{}, Verdicts: []decision.Verdict{},
+	}
+}
+
+func (c *Controller) pods(ctx context.Context, namespace string, target Target) ([]*corev1.Pod, error) {
+	var list corev1.PodList
+	err := c.deps.Cache.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: target.Selector}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, &targetError{"PodsUnreadable", fmt.Errorf("list the target's pods: %w", err)}
+	}
+	pods := make([]*corev1.Pod, len(list.Items))
+	for i := range list.Items {
+		pods[i] = &list.Items[i]
+	}
+	return pods, nil
+}
+
+// Metrics are the controller's own metrics.
+type Metrics struct {
+	evaluations, changes, events *prometheus.CounterVec
+	records, missed, patches     prometheus.Counter
+	policies                     prometheus.Gauge
+	tickSeconds                  prometheus.Histogram
+}
+
+// NewMetrics registers the controller's metrics.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		evaluations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "yagura_autoscaler_evaluations_total", Help: "Evaluations of policies, by outcome."}, []string{"outcome"}),
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "yagura_autoscaler_changes_total", Help: "Changes of a target's replicas that were carried out, by outcome."}, []string{"outcome"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "yagura_autoscaler_events_total", Help: "Kubernetes events, by whether they were written."}, []string{"result"}),
+		records: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "yagura_autoscaler_records_total", Help: "Decisions that were recorded."}),
+		missed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "yagura_autoscaler_missed_ticks_total", Help: "Ticks that were left out because the one before took too long."}),
+		patches: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "yagura_autoscaler_status_patches_total", Help: "Writes of a policy's status."}),
+		policies: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "yagura_autoscaler_policies", Help: "Policies that are carried out."}),
+		tickSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "yagura_autoscaler_tick_seconds", Help: "Time that a round of evaluations took.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
+	}
+	reg.MustRegister(m.evaluations, m.changes, m.events, m.records, m.missed, m.patches, m.policies, m.tickSeconds)
+	return m
+}
