@@ -40,18 +40,18 @@ func (c Config) load(logger *slog.Logger) (*config.Config, error) {
 	}
 	text, err := yaml.Marshal(map[string]any{"scrape_configs": jobs})
 	if err != nil {
-		return nil, fmt.Errorf("scrape.configs: %w", err)
+		return nil, fmt.Errorf("configs: %w", err)
 	}
 	cfg, err := config.Load(defaults+string(text), logger)
 	if err != nil {
-		return nil, fmt.Errorf("scrape.configs: %w", err)
+		return nil, fmt.Errorf("configs: %w", err)
 	}
 	for _, job := range cfg.ScrapeConfigs {
 		for _, sd := range job.ServiceDiscoveryConfigs {
 			switch sd.(type) {
 			case discovery.StaticConfig, *file.SDConfig:
 			default:
-				return nil, fmt.Errorf("scrape.configs: job %q: %s_sd_configs: only static_configs and file_sd_configs are served", job.JobName, sd.Name())
+				return nil, fmt.Errorf("configs: job %q: %s_sd_configs: only static_configs and file_sd_configs are served", job.JobName, sd.Name())
 			}
 		}
 	}

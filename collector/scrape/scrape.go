@@ -100,10 +100,10 @@ func (s *Scraper) Run(ctx context.Context) error {
 		targets[job.JobName] = job.ServiceDiscoveryConfigs
 	}
 	if err := s.manager.ApplyConfig(s.cfg); err != nil {
-		return fmt.Errorf("apply scrape.configs: %w", err)
+		return fmt.Errorf("apply configs: %w", err)
 	}
 	if err := s.discovery.ApplyConfig(targets); err != nil {
-		return fmt.Errorf("apply scrape.configs: %w", err)
+		return fmt.Errorf("apply configs: %w", err)
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {

@@ -180,8 +180,8 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := scrape.Config{Configs: []json.RawMessage{json.RawMessage(tc.job)}}.Validate()
-			if err == nil || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), "scrape.configs") {
-				t.Errorf("error %v, want one that names scrape.configs and %s", err, tc.says)
+			if err == nil || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), "configs") {
+				t.Errorf("error %v, want one that names configs and %s", err, tc.says)
 			}
 		})
 	}
