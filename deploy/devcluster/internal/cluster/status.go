@@ -39,7 +39,8 @@ type Status struct {
 	ScrapeTargets string          `json:"scrapeTargets,omitempty"`
 	Processes     []ProcessStatus `json:"processes"`
 	Nodes         []NodeStatus    `json:"nodes"`
-	// Problem is why the API server does not answer; empty if it does.
+	// Problem is why the API server does not answer; empty if it does,
+	// and when the cluster is stopped.
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -83,7 +84,9 @@ func (c *Cluster) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		status.Problem = err.Error()
 	}
-	status.Phase = phaseOf(status)
+	if status.Phase = phaseOf(status); status.Phase == Stopped {
+		status.Problem = "" // That it does not answer says nothing more.
+	}
 	return status, nil
 }
 

@@ -13,6 +13,7 @@ package fleet
 import (
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -83,7 +84,8 @@ func Setup(c Config, store pki.Store, ca *pki.Authority) (process.Spec, error) {
 	return process.Spec{
 		Name: Kwok,
 		Path: filepath.Join(c.Bin, Kwok),
-		Args: []string{"--kubeconfig=" + kubeconfig, "--config=" + configFile},
+		// At the default verbosity each renewal of each lease is a line.
+		Args: []string{"--kubeconfig=" + kubeconfig, "--config=" + configFile, "--v=WARN"},
 		// kwok also reads a file in the user's home; it must not change a cluster.
 		Env: []string{"HOME=" + c.Dir, "KWOK_WORKDIR=" + filepath.Join(c.Dir, "kwok")},
 	}, nil
@@ -96,21 +98,25 @@ func configuration(port int, serving pki.Pair) ([]byte, error) {
 		"apiVersion": "config.kwok.x-k8s.io/v1alpha1",
 		"kind":       "KwokConfiguration",
 		"options": map[string]any{
-			"manageAllNodes":                    false,
-			"manageNodesWithAnnotationSelector": managedAnnotation + "=" + managedValue,
-			"nodeIP":                            "127.0.0.1",
-			"nodePort":                          port,
-			"serverAddress":                     address(port),
-			"tlsCertFile":                       serving.CertFile,
-			"tlsPrivateKeyFile":                 serving.KeyFile,
-			"cidr":                              PodCIDR,
-			"nodeLeaseDurationSeconds":          40,
-			"nodeLeaseParallelism":              4,
-			"podPlayStageParallelism":           4,
-			"nodePlayStageParallelism":          4,
-			"enablePodsOnNodeSyncStreamWatch":   true,
+			"manageAllNodes":                  false,
+			"manageNodesWithLabelSelector":    powerLabel + "=" + powerOn,
+			"nodeIP":                          "127.0.0.1",
+			"nodePort":                        port,
+			"serverAddress":                   address(port),
+			"tlsCertFile":                     serving.CertFile,
+			"tlsPrivateKeyFile":               serving.KeyFile,
+			"cidr":                            PodCIDR,
+			"nodeLeaseDurationSeconds":        40,
+			"nodeLeaseParallelism":            4,
+			"podPlayStageParallelism":         4,
+			"nodePlayStageParallelism":        4,
+			"enablePodsOnNodeSyncStreamWatch": true,
 		},
 	})
+	if err != nil {
+		return nil, err
+	}
+	metrics, err := resourceMetrics()
 	if err != nil {
 		return nil, err
 	}
@@ -121,9 +127,20 @@ func configuration(port int, serving pki.Pair) ([]byte, error) {
 		podfast.DefaultPodReady,
 		podfast.DefaultPodComplete,
 		podfast.DefaultPodDelete,
-		metricsresource.DefaultMetricsResource,
+		metrics,
 		metricsusage.DefaultUsageFromAnnotation,
 	}, "\n---\n")), nil
+}
+
+// resourceMetrics returns kwok's description of a kubelet's resource metrics,
+// with the start time of a container as a time: kwok gives it as an age, which
+// would make every container look newly started to whoever skips those.
+func resourceMetrics() (string, error) {
+	const age, start = "'pod.SinceSecond()'", "'UnixSecond(pod.metadata.creationTimestamp)'"
+	if !strings.Contains(metricsresource.DefaultMetricsResource, age) {
+		return "", errors.New("kwok's resource metrics have changed: container_start_time_seconds is not an age any more")
+	}
+	return strings.ReplaceAll(metricsresource.DefaultMetricsResource, age, start), nil
 }
 
 // MetricsPath returns the path of a node's resource metrics on kwok's port.

@@ -16,13 +16,14 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// kwok plays the nodes that carry this annotation. Taking it away is how a
-// simulated node is powered off: its lease is no longer renewed, and the
-// control plane finds out by itself, as with a real one.
+// kwok plays the nodes whose label says that they have power. Changing it is how
+// a simulated node is powered off: its lease is no longer renewed, and the
+// control plane finds out by itself, as with a real one. (By an annotation, as
+// kwok is often configured, it would not notice the change.)
 const (
-	managedAnnotation = "kwok.x-k8s.io/node"
-	managedValue      = "fake"
-	offValue          = "off"
+	powerLabel = "devcluster.yagura.dev/power"
+	powerOn    = "on"
+	powerOff   = "off"
 )
 
 // Selector selects simulated nodes.
@@ -55,6 +56,7 @@ func Node(name string) *corev1.Node {
 		ObjectMeta: metav1.ObjectMeta{
 			Name: name,
 			Labels: map[string]string{
+				powerLabel:                 powerOn,
 				"type":                     "kwok",
 				corev1.LabelHostname:       name,
 				corev1.LabelOSStable:       "linux",
@@ -63,7 +65,6 @@ func Node(name string) *corev1.Node {
 				corev1.LabelTopologyZone:   fmt.Sprintf("devcluster-%c", 'a'+rune(zone.Sum32()%3)),
 			},
 			Annotations: map[string]string{
-				managedAnnotation:                      managedValue,
 				"metrics.k8s.io/resource-metrics-path": MetricsPath(name),
 			},
 		},
@@ -109,11 +110,11 @@ func Remove(ctx context.Context, client kubernetes.Interface, names []string) er
 
 // SetPower takes a node from kwok's care or gives it back.
 func SetPower(ctx context.Context, client kubernetes.Interface, name string, on bool) error {
-	value := offValue
+	value := powerOff
 	if on {
-		value = managedValue
+		value = powerOn
 	}
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, managedAnnotation, value)
+	patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q}}}`, powerLabel, value)
 	if _, err := client.CoreV1().Nodes().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
 		return fmt.Errorf("set power of node %s: %w", name, err)
 	}
@@ -121,7 +122,7 @@ func SetPower(ctx context.Context, client kubernetes.Interface, name string, on 
 }
 
 // PoweredOff says whether SetPower has switched a node off.
-func PoweredOff(node *corev1.Node) bool { return node.Annotations[managedAnnotation] == offValue }
+func PoweredOff(node *corev1.Node) bool { return node.Labels[powerLabel] == powerOff }
 
 // Diff returns what has to be created and removed to get from the existing
 // simulated nodes to fake-0 … fake-(n-1). Nodes with other names, added one by
