@@ -161,8 +161,11 @@ func (c *Cluster) upFleet(ctx context.Context, state State, options UpOptions, i
 	if err != nil {
 		return err
 	}
-	client, err := c.startControlPlane(ctx, specs, credentials, config.Server(), kwok)
+	client, err := c.startControlPlane(ctx, specs, credentials, config.Server())
 	if err != nil {
+		return err
+	}
+	if err := c.startKwok(ctx, client, kwok); err != nil {
 		return err
 	}
 
@@ -189,11 +192,27 @@ func (c *Cluster) upFleet(ctx context.Context, state State, options UpOptions, i
 	return c.waitNodes(ctx, client)
 }
 
-// startControlPlane starts the processes, and the extra ones that need an API
-// server to start, writes the administrator's kubeconfig for an API server that
-// the host reaches at the given URL, and waits until pods can be created.
+// startKwok starts kwok unless it runs.
+func (c *Cluster) startKwok(ctx context.Context, client kubernetes.Interface, kwok process.Spec) error {
+	runs, err := c.table.Runs(kwok)
+	if runs || err != nil {
+		return err
+	}
+	if err := c.table.Stop(ctx, fleet.Kwok, stopGrace); err != nil {
+		return err
+	}
+	if err := fleet.Takeover(ctx, client); err != nil {
+		return err
+	}
+	_, err = c.table.Start(kwok)
+	return err
+}
+
+// startControlPlane starts the processes, writes the administrator's kubeconfig
+// for an API server that the host reaches at the given URL, and waits until
+// pods can be created.
 func (c *Cluster) startControlPlane(
-	ctx context.Context, specs []process.Spec, credentials controlplane.Credentials, server string, extra ...process.Spec,
+	ctx context.Context, specs []process.Spec, credentials controlplane.Credentials, server string,
 ) (kubernetes.Interface, error) {
 	started := time.Now()
 	if err := pki.WriteKubeconfig(c.Kubeconfig(), "devcluster", server, credentials.CA, credentials.Admin); err != nil {
@@ -221,13 +240,12 @@ func (c *Cluster) startControlPlane(
 		return nil, fmt.Errorf("wait for the API server: %w", err)
 	}
 	c.say("API server ready at %s after %.1f s.", server, time.Since(started).Seconds())
-	if err := ensure(append(specs[2:len(specs):len(specs)], extra...)...); err != nil {
+	if err := ensure(specs[2:]...); err != nil {
 		return nil, err
 	}
 	err = c.table.WaitFor(ctx, running, func(ctx context.Context) (bool, error) {
 		_, err := client.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
-			err = nil
 			return false, errors.New("the default service account does not exist yet")
 		}
 		return err == nil, err
@@ -254,7 +272,11 @@ func apiServerReady(ctx context.Context, client kubernetes.Interface) (bool, err
 func (c *Cluster) waitNodes(ctx context.Context, client kubernetes.Interface) error {
 	started := time.Now()
 	total := 0
-	err := c.table.WaitFor(ctx, nil, func(ctx context.Context) (bool, error) {
+	var playing []string
+	if _, found, _ := c.table.Get(fleet.Kwok); found {
+		playing = []string{fleet.Kwok}
+	}
+	err := c.table.WaitFor(ctx, playing, func(ctx context.Context) (bool, error) {
 		nodes, err := listNodes(ctx, client, "")
 		if err != nil {
 			return false, err

@@ -108,6 +108,17 @@ func Remove(ctx context.Context, client kubernetes.Interface, names []string) er
 	return group.Wait()
 }
 
+// Takeover deletes the leases of all nodes, so that a kwok that has just been
+// started cares for them at once. It would otherwise wait until those of its
+// predecessor, which had another identity, have run out.
+func Takeover(ctx context.Context, client kubernetes.Interface) error {
+	err := client.CoordinationV1().Leases(corev1.NamespaceNodeLease).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("delete leases of nodes: %w", err)
+	}
+	return nil
+}
+
 // SetPower takes a node from kwok's care or gives it back.
 func SetPower(ctx context.Context, client kubernetes.Interface, name string, on bool) error {
 	value := powerOff

@@ -161,6 +161,12 @@ func (t Table) Ensure(ctx context.Context, spec Spec) (started bool, err error) 
 	return err == nil, err
 }
 
+// Runs says whether the program runs in exactly this form.
+func (t Table) Runs(spec Spec) (bool, error) {
+	record, found, err := t.Get(spec.Name)
+	return found && record.Alive() && record.matches(spec), err
+}
+
 // Start runs the program in a session of its own, its output going to its log,
 // and records it. The process survives the caller.
 func (t Table) Start(spec Spec) (Record, error) {
