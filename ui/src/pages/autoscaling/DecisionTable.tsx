@@ -1,0 +1,127 @@
+import { Select, Table } from "@mantine/core";
+import { IconChevronDown, IconChevronRight } from "@tabler/icons-react";
+import { Fragment, useEffect, useMemo, useRef, useState } from "react";
+import { useTime } from "../../app/time";
+import { OUTCOME_LABEL, OutcomeBadge } from "../../components/OutcomeBadge";
+import { type DecisionRecord, OUTCOMES } from "../../lib/autoscaling";
+import { formatRecent } from "../../lib/time";
+import { DecisionDetails } from "./DecisionDetails";
+import classes from "./DecisionTable.module.css";
+
+interface DecisionTableProps {
+  records: DecisionRecord[];
+  /** The id of the record that is shown in whole. */
+  selected?: string;
+  outcome?: string;
+  onSelect: (id: string | undefined) => void;
+  onOutcome: (outcome: string | undefined) => void;
+}
+
+const PAGE = 100;
+
+/** Decisions, newest first; each opens to the whole chain of rules. */
+export function DecisionTable({ records, selected, outcome, onSelect, onOutcome }: DecisionTableProps) {
+  const { zone } = useTime();
+  const [shown, setShown] = useState(PAGE);
+  const filtered = useMemo(
+    () => (outcome ? records.filter((record) => record.outcome === outcome) : records),
+    [records, outcome],
+  );
+  const at = filtered.findIndex((record) => record.id === selected);
+  const row = useRef<HTMLTableRowElement>(null);
+  // A mark picked on the timeline brings its row into view.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the selection is what moves the view
+  useEffect(() => {
+    row.current?.scrollIntoView({ block: "nearest" });
+  }, [selected]);
+  const visible = filtered.slice(0, Math.max(shown, at + 1));
+  return (
+    <>
+      <div className={classes.bar}>
+        <Select
+          size="xs"
+          w={170}
+          aria-label="Outcome"
+          placeholder="every outcome"
+          clearable
+          clearButtonProps={{ "aria-label": "Every outcome" }}
+          data={OUTCOMES.map((value) => ({ value, label: OUTCOME_LABEL[value] }))}
+          value={outcome ?? null}
+          onChange={(next) => onOutcome(next ?? undefined)}
+        />
+        <span className={classes.count}>
+          {filtered.length} {filtered.length === 1 ? "record" : "records"}
+        </span>
+      </div>
+      <Table.ScrollContainer minWidth={720}>
+        <Table className={classes.table} verticalSpacing={5} horizontalSpacing="sm">
+          <Table.Thead>
+            <Table.Tr>
+              <Table.Th w={34} aria-label="Open" />
+              <Table.Th w={170}>Time</Table.Th>
+              <Table.Th w={130}>Outcome</Table.Th>
+              <Table.Th w={110}>Replicas</Table.Th>
+              <Table.Th>Reason</Table.Th>
+              <Table.Th className={classes.right} w={110}>
+                Equal ticks
+              </Table.Th>
+            </Table.Tr>
+          </Table.Thead>
+          <Table.Tbody>
+            {visible.map((record) => {
+              const open = record.id === selected;
+              return (
+                <Fragment key={record.id}>
+                  <Table.Tr
+                    ref={open ? row : undefined}
+                    data-open={open || undefined}
+                    className={classes.row}
+                    onClick={() => onSelect(open ? undefined : record.id)}
+                  >
+                    <Table.Td>
+                      <button
+                        type="button"
+                        className={classes.fold}
+                        aria-expanded={open}
+                        aria-label={`Rules of the decision at ${formatRecent(record.ms, zone)}`}
+                        onClick={(event) => {
+                          event.stopPropagation();
+                          onSelect(open ? undefined : record.id);
+                        }}
+                      >
+                        {open ? <IconChevronDown size={15} /> : <IconChevronRight size={15} />}
+                      </button>
+                    </Table.Td>
+                    <Table.Td className="num">{formatRecent(record.ms, zone)}</Table.Td>
+                    <Table.Td>
+                      <OutcomeBadge outcome={record.outcome} />
+                    </Table.Td>
+                    <Table.Td className="num">
+                      {record.currentReplicas === record.desiredReplicas || record.desiredReplicas === null
+                        ? (record.currentReplicas ?? "–")
+                        : `${record.currentReplicas ?? "–"} → ${record.desiredReplicas}`}
+                    </Table.Td>
+                    <Table.Td>{record.reason}</Table.Td>
+                    <Table.Td className={classes.right}>{record.equalTicks > 0 ? record.equalTicks : ""}</Table.Td>
+                  </Table.Tr>
+                  {open && (
+                    <Table.Tr className={classes.details}>
+                      <Table.Td colSpan={6}>
+                        <DecisionDetails record={record} />
+                      </Table.Td>
+                    </Table.Tr>
+                  )}
+                </Fragment>
+              );
+            })}
+          </Table.Tbody>
+        </Table>
+      </Table.ScrollContainer>
+      {filtered.length > visible.length && (
+        <button type="button" className={classes.more} onClick={() => setShown((before) => before + PAGE)}>
+          Show {Math.min(PAGE, filtered.length - visible.length)} more of {filtered.length}
+        </button>
+      )}
+    </>
+  );
+}
