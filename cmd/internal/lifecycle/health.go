@@ -12,9 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Health serves /healthz, /readyz and /metrics of a program that has no other HTTP
-// server. ready says why it is not, or nil.
-func Health(lis net.Listener, gatherer prometheus.Gatherer, ready func() error) Part {
+// Probes answers /healthz, and /readyz with what ready says is missing.
+func Probes(ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	ok := func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") }
 	mux.HandleFunc("GET /healthz", ok)
@@ -25,8 +24,20 @@ func Health(lis net.Listener, gatherer prometheus.Gatherer, ready func() error) 
 		}
 		ok(w, r)
 	})
+	return mux
+}
+
+// Health serves a program's probes, and its metrics at /metrics. A nil listener
+// serves nothing.
+func Health(lis net.Listener, probes http.Handler, gatherer prometheus.Gatherer) Part {
+	mux := http.NewServeMux()
+	mux.Handle("/", probes)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	return Part{Name: "health", Run: func(ctx context.Context) error {
+		if lis == nil {
+			<-ctx.Done()
+			return nil
+		}
 		srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 		stop := context.AfterFunc(ctx, func() { _ = srv.Close() })
 		defer stop()
