@@ -23,7 +23,7 @@ type Client struct {
 	clock            clock.PassiveClock
 	podMetrics       PodMetrics
 	parser           parser.Parser
-	metrics          clientMetrics
+	metrics          *Metrics
 
 	// parsed holds the selectors of the queries that are in use, sightings the newest sample or line that was seen under
 	// selectors that have none in reach of an ordinary query.
@@ -31,7 +31,8 @@ type Client struct {
 	sightings memo[sighting]
 }
 
-type clientMetrics struct {
+// Metrics are the client's own metrics.
+type Metrics struct {
 	queries      *prometheus.CounterVec
 	deduplicated prometheus.Counter
 	seconds      *prometheus.HistogramVec
@@ -39,7 +40,7 @@ type clientMetrics struct {
 
 // NewClient makes a client. The transport may be nil for the default one; so may podMetrics, without which pods that the query service
 // does not know stay unknown.
-func NewClient(cfg Config, transport http.RoundTripper, podMetrics PodMetrics, c clock.PassiveClock, reg prometheus.Registerer) (*Client, error) {
+func NewClient(cfg Config, transport http.RoundTripper, podMetrics PodMetrics, c clock.PassiveClock, metrics *Metrics) (*Client, error) {
 	prom, loki, err := cfg.endpoints()
 	if err != nil {
 		return nil, err
@@ -49,23 +50,27 @@ func NewClient(cfg Config, transport http.RoundTripper, podMetrics PodMetrics, c
 		own.MaxIdleConnsPerHost = cfg.Concurrency
 		transport = own
 	}
-	factory := promauto.With(reg)
 	return &Client{
 		prometheus: prom, loki: loki, http: &http.Client{Transport: transport}, timeout: time.Duration(cfg.Timeout),
-		slots: make(chan struct{}, cfg.Concurrency), clock: c, podMetrics: podMetrics, parser: newParser(),
-		metrics: clientMetrics{
-			queries: factory.NewCounterVec(prometheus.CounterOpts{
-				Name: "yagura_autoscaler_signal_queries_total", Help: "Queries sent to the query service, by language and result.",
-			}, []string{"language", "result"}),
-			deduplicated: factory.NewCounter(prometheus.CounterOpts{
-				Name: "yagura_autoscaler_signal_deduplicated_total", Help: "Queries not sent because an equal one was sent in the same tick.",
-			}),
-			seconds: factory.NewHistogramVec(prometheus.HistogramOpts{
-				Name: "yagura_autoscaler_signal_query_seconds", Help: "Time that queries took, by language.",
-				Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
-			}, []string{"language"}),
-		},
+		slots: make(chan struct{}, cfg.Concurrency), clock: c, podMetrics: podMetrics, parser: newParser(), metrics: metrics,
 	}, nil
+}
+
+// NewMetrics registers the client's metrics.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	factory := promauto.With(reg)
+	return &Metrics{
+		queries: factory.NewCounterVec(prometheus.CounterOpts{
+			Name: "yagura_autoscaler_signal_queries_total", Help: "Queries sent to the query service, by language and result.",
+		}, []string{"language", "result"}),
+		deduplicated: factory.NewCounter(prometheus.CounterOpts{
+			Name: "yagura_autoscaler_signal_deduplicated_total", Help: "Queries not sent because an equal one was sent in the same tick.",
+		}),
+		seconds: factory.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "yagura_autoscaler_signal_query_seconds", Help: "Time that queries took, by language.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
+		}, []string{"language"}),
+	}
 }
 
 // Close lets go of idle connections.

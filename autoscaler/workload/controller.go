@@ -104,6 +104,8 @@ func (c *Controller) Run(ctx context.Context) {
 	var events sync.WaitGroup
 	events.Go(func() { c.events.run(ctx) })
 	defer events.Wait()
+	// Whoever leads next measures these policies; two would contradict each other.
+	defer c.forget(nil)
 	interval := time.Duration(c.cfg.Interval)
 	ticker := c.deps.Clock.NewTicker(interval)
 	defer ticker.Stop()

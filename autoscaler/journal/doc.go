@@ -1,0 +1,8 @@
+// Package journal sends what the autoscaler decides back into the platform, as OpenTelemetry logs, spans and metrics over OTLP.
+//
+// Every record becomes one log entry whose body is the record's JSON, within one span, so that "why did it scale" and "why not" are
+// ordinary queries: {service_name="yagura-autoscaler"} | json. The numbers of every policy are gauges besides. Log entries
+// and spans wait in memory while the receiver is away, up to a set number, and what does not fit is counted.
+//
+// The package imports the decision package and the OpenTelemetry SDK; the autoscaler's composition imports it.
+package journal

@@ -1,0 +1,179 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploggrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetricgrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	otellog "go.opentelemetry.io/otel/log"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/yagura-dev/yagura/autoscaler/decision"
+)
+
+// ServiceName is the service.name of everything that the autoscaler sends.
+const ServiceName = "yagura-autoscaler"
+
+const scope = "github.com/yagura-dev/yagura/autoscaler"
+
+// Config says where records go.
+type Config struct {
+	// Endpoint is host and port of an OTLP receiver that speaks gRPC. Empty means that nothing is sent.
+	Endpoint string `json:"endpoint"`
+	// TLS makes the connection encrypted, trusting the system's certificate authorities.
+	TLS bool `json:"tls,omitempty"`
+	// MetricsInterval is the time between two exports of the gauges.
+	MetricsInterval model.Duration `json:"metricsInterval"`
+	// Capacity is how many log entries, and how many spans, may wait for the receiver.
+	Capacity int `json:"capacity"`
+}
+
+// DefaultConfig sends to a collector on this machine.
+func DefaultConfig() Config {
+	return Config{Endpoint: "127.0.0.1:4317", MetricsInterval: model.Duration(5 * time.Second), Capacity: 20_000}
+}
+
+// Validate checks the configuration. Errors name the field.
+func (c Config) Validate() error {
+	switch {
+	case c.MetricsInterval < model.Duration(time.Second):
+		return fmt.Errorf("metricsInterval: must be at least 1s")
+	case c.Capacity < 1:
+		return fmt.Errorf("capacity: must be at least 1")
+	}
+	return nil
+}
+
+// Journal sends records. It is safe for concurrent use.
+type Journal struct {
+	connection *grpc.ClientConn
+	logs       *sdklog.LoggerProvider
+	spans      *sdktrace.TracerProvider
+	metrics    *sdkmetric.MeterProvider
+	logger     otellog.Logger
+	tracer     trace.Tracer
+	log        *slog.Logger
+
+	mu      sync.RWMutex
+	current map[[2]string]decision.Record
+}
+
+// New makes a journal. It does not wait for the receiver. Instance is this process' service.instance.id.
+func New(ctx context.Context, cfg Config, instance string, logger *slog.Logger, reg prometheus.Registerer) (*Journal, error) {
+	transport := insecure.NewCredentials()
+	if cfg.TLS {
+		transport = credentials.NewTLS(nil)
+	}
+	connection, err := grpc.NewClient(cfg.Endpoint, grpc.WithTransportCredentials(transport))
+	if err != nil {
+		return nil, fmt.Errorf("journal endpoint %s: %w", cfg.Endpoint, err)
+	}
+	j := &Journal{connection: connection, log: logger, current: map[[2]string]decision.Record{}}
+	lost := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "yagura_autoscaler_journal_lost_total", Help: "Log entries and spans about decisions that were not delivered, by signal and reason.",
+	}, []string{"signal", "reason"})
+	if err := errors.Join(reg.Register(lost), j.open(ctx, cfg, instance, lost)); err != nil {
+		return nil, errors.Join(fmt.Errorf("open journal: %w", err), connection.Close())
+	}
+	return j, nil
+}
+
+func (j *Journal) open(ctx context.Context, cfg Config, instance string, lost *prometheus.CounterVec) error {
+	// Errors about the environment's resource attributes come with a resource that has the others.
+	res, err := resource.New(ctx, resource.WithFromEnv(), resource.WithAttributes(
+		attribute.String("service.name", ServiceName), attribute.String("service.instance.id", instance)))
+	if err != nil && res == nil {
+		return err
+	}
+	logExporter, err := otlploggrpc.New(ctx, otlploggrpc.WithGRPCConn(j.connection), otlploggrpc.WithRetry(otlploggrpc.RetryConfig{}))
+	if err != nil {
+		return err
+	}
+	spanExporter, err := otlptracegrpc.New(ctx, otlptracegrpc.WithGRPCConn(j.connection), otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig{}))
+	if err != nil {
+		return err
+	}
+	metricExporter, err := otlpmetricgrpc.New(ctx, otlpmetricgrpc.WithGRPCConn(j.connection))
+	if err != nil {
+		return err
+	}
+	j.logs = sdklog.NewLoggerProvider(sdklog.WithResource(res), sdklog.WithProcessor(newLogProcessor(logExporter, cfg.Capacity, j.log, lost)))
+	j.spans = sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithSpanProcessor(newSpanProcessor(spanExporter, cfg.Capacity, j.log, lost)))
+	j.metrics = sdkmetric.NewMeterProvider(sdkmetric.WithResource(res),
+		sdkmetric.WithReader(sdkmetric.NewPeriodicReader(metricExporter, sdkmetric.WithInterval(time.Duration(cfg.MetricsInterval)))))
+	j.logger, j.tracer = j.logs.Logger(scope), j.spans.Tracer(scope)
+	return j.registerGauges(j.metrics.Meter(scope))
+}
+
+// Record sends a decision as a log entry within a span of its own.
+func (j *Journal) Record(ctx context.Context, record decision.Record, changed bool) {
+	body, err := record.JSON()
+	if err != nil {
+		j.log.Error("cannot record decision", "err", err)
+		return
+	}
+	ctx, span := j.tracer.Start(ctx, "decide", trace.WithNewRoot(), trace.WithTimestamp(record.Time), trace.WithAttributes(
+		attribute.String("target_namespace", record.Namespace), attribute.String("autoscaler", record.Name),
+		attribute.String("target_kind", record.Target.Kind), attribute.String("target_name", record.Target.Name),
+		attribute.String("outcome", string(record.Outcome)), attribute.String("reason", record.Reason),
+		attribute.Int("replicas_current", int(record.CurrentReplicas)), attribute.Int("replicas_recommended", int(record.RecommendedReplicas)),
+		attribute.Int("replicas_desired", int(record.DesiredReplicas)), attribute.Bool("changed", changed)))
+	defer span.End()
+	if record.Outcome == decision.Failed {
+		span.SetStatus(codes.Error, record.Reason)
+	}
+	var entry otellog.Record
+	entry.SetTimestamp(record.Time)
+	entry.SetObservedTimestamp(record.Time)
+	entry.SetBody(attribute.StringValue(string(body)))
+	severity, text := severityOf(record.Outcome)
+	entry.SetSeverity(severity)
+	entry.SetSeverityText(text)
+	j.logger.Emit(ctx, entry)
+}
+
+func severityOf(outcome decision.Outcome) (otellog.Severity, string) {
+	switch outcome {
+	case decision.Failed:
+		return otellog.SeverityError, "ERROR"
+	case decision.Held:
+		return otellog.SeverityWarn, "WARN"
+	}
+	return otellog.SeverityInfo, "INFO"
+}
+
+// Observe takes the numbers of an evaluation for the gauges.
+func (j *Journal) Observe(record decision.Record) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.current[[2]string{record.Namespace, record.Name}] = record
+}
+
+// Forget ends the gauges of a policy.
+func (j *Journal) Forget(namespace, name string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	delete(j.current, [2]string{namespace, name})
+}
+
+// Close delivers what is waiting, until the context ends, and closes the connection.
+func (j *Journal) Close(ctx context.Context) error {
+	return errors.Join(j.logs.Shutdown(ctx), j.spans.Shutdown(ctx), j.metrics.Shutdown(ctx), j.connection.Close())
+}
