@@ -115,8 +115,8 @@ func (s *Store) commitLoop() {
 			}
 			s.commit(group)
 			clear(group)
-		case done := <-s.rotations:
-			done <- s.rotate()
+		case r := <-s.rotations:
+			r.done <- s.rotate(r.dropBefore)
 		case <-s.closing:
 			return
 		}

@@ -36,6 +36,7 @@ type source interface {
 type pending struct {
 	bound int64  // no row of it is earlier (backward: later)
 	order uint64 // decides between equal times; older data first
+	turn  int    // decides within a source that is opened several times
 	src   source // nil once opened
 	rows  rows
 	pos   int // next row; counts down when backward
@@ -60,6 +61,7 @@ type cursor struct {
 	done    []rows // used up, but the last batch still points at them
 	left    int    // rows until Limit; MaxInt without one
 	stats   Stats
+	spans   []blockSpan // until planMemory
 	scratch scratch
 	err     error
 	closed  bool
@@ -197,6 +199,7 @@ func (c *cursor) openTop(ctx context.Context, top *pending) error {
 		return err
 	}
 	if rest != nil {
+		rest.order = top.order
 		heap.Push(&c.heap, rest)
 	}
 	if rows == nil || rows.len() == 0 {
@@ -224,7 +227,8 @@ func (c *cursor) emitRun(top *pending, room int) int {
 	next := c.heap.second()
 	n := 0
 	for n < room && top.pos >= 0 && top.pos < top.rows.len() {
-		if next != nil && n > 0 && !c.heap.before(top.rows.time(top.pos), top.order, next) {
+		top.bound = top.rows.time(top.pos)
+		if next != nil && n > 0 && !c.heap.before(top, next) {
 			break
 		}
 		top.rows.emit(&c.builder, top.pos)
@@ -275,7 +279,7 @@ type mergeHeap struct {
 
 func (h *mergeHeap) Len() int { return len(h.items) }
 func (h *mergeHeap) Less(i, j int) bool {
-	return h.before(h.items[i].bound, h.items[i].order, h.items[j])
+	return h.before(h.items[i], h.items[j])
 }
 func (h *mergeHeap) Swap(i, j int) { h.items[i], h.items[j] = h.items[j], h.items[i] }
 func (h *mergeHeap) Push(x any)    { h.items = append(h.items, x.(*pending)) }
@@ -286,12 +290,15 @@ func (h *mergeHeap) Pop() any {
 	return last
 }
 
-// before reports whether a row at ts of a source with this order comes before p.
-func (h *mergeHeap) before(ts int64, order uint64, p *pending) bool {
-	if h.backward {
-		return ts > p.bound || (ts == p.bound && order > p.order)
+// before reports whether p's next row comes before o's.
+func (h *mergeHeap) before(p, o *pending) bool {
+	if p.bound != o.bound {
+		return (p.bound < o.bound) != h.backward
 	}
-	return ts < p.bound || (ts == p.bound && order < p.order)
+	if p.order != o.order {
+		return (p.order < o.order) != h.backward
+	}
+	return p.turn < o.turn
 }
 
 // second is the best item beside the top.

@@ -51,7 +51,7 @@ func (s *Store) NewestTimestamp(ctx context.Context, t Table, tenants []Tenant, 
 	}
 	newest, found := int64(math.MinInt64), false
 	for _, st := range s.registry.matching(t, tenants, ms) {
-		if ts := st.maxTime.Load(); ts >= from && ts >= newest {
+		if ts := st.maxTime.Load(); ts >= from && ts > newest {
 			newest, found = ts, true
 		}
 	}
@@ -81,7 +81,7 @@ func (s *Store) hold(t Table, from, to int64) ([]*part, []*memTable) {
 	defer s.mu.RUnlock()
 	var parts []*part
 	for _, p := range s.parts {
-		if p.table == t && p.overlaps(from, to) {
+		if p.Table == t && p.overlaps(from, to) {
 			p.hold()
 			parts = append(parts, p)
 		}

@@ -54,10 +54,8 @@ func requiredLiteral(expression string) (literal string, whole bool) {
 		return "", false
 	}
 	re = re.Simplify()
-	if re.Op == syntax.OpLiteral && re.Flags&syntax.FoldCase == 0 {
-		return string(re.Rune), !strings.ContainsRune(string(re.Rune), '\uFFFD')
-	}
-	return longestLiteral(re), false
+	literal = longestLiteral(re)
+	return literal, literal != "" && re.Op == syntax.OpLiteral
 }
 
 func longestLiteral(re *syntax.Regexp) string {

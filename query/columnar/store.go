@@ -49,7 +49,7 @@ type Store struct {
 	lastAppend atomic.Int64 // Unix nanoseconds
 
 	appends   chan *appendRequest
-	rotations chan chan error
+	rotations chan rotation
 	flushes   chan struct{}
 	mergeable chan struct{}
 
@@ -61,8 +61,10 @@ type Store struct {
 	flushErr error        // of the last attempt to write the sealed table
 
 	// commitMu serializes changes of the manifest; take it before mu.
-	commitMu sync.Mutex
-	manifest manifest
+	commitMu  sync.Mutex
+	manifest  manifest
+	lostParts []partMeta // listed but unreadable
+	unsynced  error      // why the current manifest may not survive a crash of the machine
 
 	partBytes atomic.Int64
 	nextPart  atomic.Uint64
@@ -83,7 +85,14 @@ type sealedTable struct {
 	lastSegment uint64 // of the log that holds rows of it
 	lastRecord  uint64
 	senders     dedupe // as of lastRecord
+	dropBefore  int64  // rows that are older are not written
 	done        chan struct{}
+}
+
+// rotation asks the committer to seal the memory table.
+type rotation struct {
+	dropBefore int64
+	done       chan error
 }
 
 // Open opens the store in dir, which it creates, and replays the write-ahead
@@ -99,7 +108,7 @@ func Open(dir string, opts Options) (*Store, error) {
 		wal:       &wal{dir: filepath.Join(dir, "wal")},
 		senders:   dedupe{},
 		appends:   make(chan *appendRequest),
-		rotations: make(chan chan error),
+		rotations: make(chan rotation),
 		flushes:   make(chan struct{}, 1),
 		mergeable: make(chan struct{}, 1),
 		closing:   make(chan struct{}),
@@ -207,7 +216,13 @@ func (s *Store) replay() error {
 		s.log.Info("replayed write-ahead log", "records", records, "rows", s.mem.rows, "took", s.clock.Since(start))
 	}
 	s.lastAppend.Store(start.UnixNano())
-	return s.wal.open(last + 1)
+	if err := s.wal.open(last + 1); err != nil {
+		return err
+	}
+	if s.mem.empty() && last > 0 {
+		return s.wal.remove(last) // parts cover all of it
+	}
+	return nil
 }
 
 // reportDamages names what a segment lost and cuts off a tail that a crash left.
@@ -231,17 +246,14 @@ func (s *Store) reportDamages(path string, size int64, damages []walDamage) erro
 
 // rotate seals the memory table and starts a new segment. Only the committer
 // calls it.
-func (s *Store) rotate() error {
-	if partsPending {
-		return nil
-	}
+func (s *Store) rotate(dropBefore int64) error {
 	s.mu.RLock()
 	mem, busy := s.mem, s.sealed != nil
 	s.mu.RUnlock()
 	if busy || mem.empty() {
 		return nil
 	}
-	sealed := &sealedTable{mem: mem, lastSegment: s.wal.segment, lastRecord: s.lastRecord, done: make(chan struct{})}
+	sealed := &sealedTable{mem: mem, lastSegment: s.wal.segment, lastRecord: s.lastRecord, dropBefore: dropBefore, done: make(chan struct{})}
 	if err := s.wal.open(s.wal.segment + 1); err != nil {
 		return err
 	}
@@ -263,7 +275,7 @@ func (s *Store) rotateIfFree() (bool, error) {
 	if busy {
 		return false, nil
 	}
-	return true, s.rotate()
+	return true, s.rotate(minTime)
 }
 
 // flushState returns a channel that closes when the sealed table is in parts,
@@ -280,13 +292,15 @@ func (s *Store) flushState() (<-chan struct{}, error) {
 }
 
 // Flush writes everything appended so far into parts.
-func (s *Store) Flush(ctx context.Context) error {
+func (s *Store) Flush(ctx context.Context) error { return s.flushFrom(ctx, minTime) }
+
+func (s *Store) flushFrom(ctx context.Context, dropBefore int64) error {
 	// The first round may find a table being written; rows that came after it was
 	// sealed need a second one.
 	for range 2 {
 		rotated := make(chan error, 1)
 		select {
-		case s.rotations <- rotated:
+		case s.rotations <- rotation{dropBefore, rotated}:
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.closing:
@@ -295,7 +309,10 @@ func (s *Store) Flush(ctx context.Context) error {
 		if err := <-rotated; err != nil {
 			return err
 		}
-		done, _ := s.flushState()
+		done, err := s.flushState()
+		if err != nil {
+			return err
+		}
 		select {
 		case <-done:
 		case <-ctx.Done():
@@ -356,7 +373,7 @@ func (s *Store) ageLoop() {
 func (s *Store) requestRotation() {
 	done := make(chan error, 1)
 	select {
-	case s.rotations <- done:
+	case s.rotations <- rotation{minTime, done}:
 		if err := <-done; err != nil {
 			s.log.Error("cannot start a write-ahead segment", "err", err)
 		}

@@ -1,0 +1,145 @@
+package columnar
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// blockReader decodes one block, column by column as asked. It may be loaded with
+// one block after another; what it returned for the last one is then invalid.
+type blockReader struct {
+	part   *part
+	meta   *blockMeta
+	header *blockHeader
+	times  []int64
+
+	stored  []byte // what was read from disk, one piece at a time
+	rawTime []byte
+	columns []blockReaderColumn // by index in header.columns
+
+	// What was read of this block so far.
+	bytes, compressed int64
+}
+
+type blockReaderColumn struct {
+	column
+	raw     []byte
+	decoded bool
+}
+
+// damageError is a piece of a part that is not what was written. The block's rows
+// are lost; other errors may be of the moment.
+type damageError struct {
+	path   string
+	offset int64
+	what   string
+	err    error
+}
+
+func (e *damageError) Error() string {
+	return fmt.Sprintf("block of %s at offset %d is damaged: %s: %v", e.path, e.offset, e.what, e.err)
+}
+
+func (e *damageError) Unwrap() error { return e.err }
+
+func (r *blockReader) damage(what string, err error) error {
+	return &damageError{path: r.part.path, offset: r.meta.offset, what: what, err: err}
+}
+
+// load reads a block's header and timestamps.
+func (r *blockReader) load(p *part, b *blockMeta, codec *blockCodec) error {
+	r.part, r.meta, r.header = p, b, nil
+	r.bytes, r.compressed = 0, 0
+	if err := r.read(b.offset, int(b.header)); err != nil {
+		return err
+	}
+	h, err := decodeBlockHeader(r.stored, b.offset)
+	if err != nil {
+		return r.damage("header", err)
+	}
+	if h.rows != int(b.rows) || len(h.runs) != int(b.runs) {
+		return r.damage("header", errors.New("it is not the block that the index names"))
+	}
+	r.header = h
+	for i := range r.columns {
+		r.columns[i].decoded = false
+	}
+	if n := len(h.columns); n > len(r.columns) {
+		r.columns = append(r.columns, make([]blockReaderColumn, n-len(r.columns))...)
+	}
+	data, err := r.fetch(&h.columns[0], &r.rawTime, codec)
+	if err != nil {
+		return err
+	}
+	if r.times, err = decodeTimes(r.times[:0], data, h.runs, h.least); err != nil {
+		return r.damage("timestamps", err)
+	}
+	return nil
+}
+
+func (r *blockReader) read(offset int64, n int) error {
+	r.stored = slices.Grow(r.stored[:0], n)[:n]
+	if _, err := r.part.file.ReadAt(r.stored, offset); err != nil {
+		return fmt.Errorf("read %s at offset %d: %w", r.part.path, offset, err)
+	}
+	r.compressed += int64(n)
+	return nil
+}
+
+// fetch returns a column's uncompressed bytes, in *buf unless they are inline.
+func (r *blockReader) fetch(c *blockColumn, buf *[]byte, codec *blockCodec) ([]byte, error) {
+	r.bytes += int64(c.size)
+	if c.method == methodInline {
+		return c.inline, nil
+	}
+	if err := r.read(c.offset, c.stored); err != nil {
+		return nil, err
+	}
+	if checksum(r.stored) != c.crc {
+		return nil, r.damage(c.label(), errChecksum)
+	}
+	out, err := codec.decompress(*buf, r.stored, c.method, c.size)
+	*buf = out
+	if err != nil {
+		return nil, r.damage(c.label(), err)
+	}
+	return out, nil
+}
+
+func (c *blockColumn) label() string {
+	switch c.kind {
+	case columnTime:
+		return "timestamps"
+	case columnLine:
+		return "lines"
+	}
+	return fmt.Sprintf("field %q", c.name)
+}
+
+// column decodes the column with this index in the header, once.
+func (r *blockReader) column(i int, codec *blockCodec) (*column, error) {
+	c := &r.columns[i]
+	if c.decoded {
+		return &c.column, nil
+	}
+	data, err := r.fetch(&r.header.columns[i], &c.raw, codec)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.decode(data, r.header.rows); err != nil {
+		return nil, r.damage(r.header.columns[i].label(), err)
+	}
+	if i == r.header.line && c.sparse {
+		return nil, r.damage("lines", errBadLength)
+	}
+	c.decoded = true
+	return &c.column, nil
+}
+
+// take moves the reader's memory to a new one, which leaves this one empty.
+func (r *blockReader) take() *blockReader {
+	out := *r
+	*r = blockReader{}
+	return &out
+}

@@ -1,0 +1,372 @@
+package columnar
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+)
+
+// scratch is what a cursor decodes blocks with.
+type scratch struct {
+	readers []*blockReader // free ones
+	rows    []uint32
+	// share is how many bytes of rows a block may keep, or 0 when the query's
+	// blocks may stay decoded as long as they are needed.
+	share int64
+}
+
+// maxFreeReaders bounds the readers kept for the blocks to come.
+const maxFreeReaders = 4
+
+func (s *scratch) reader() *blockReader {
+	if n := len(s.readers); n > 0 {
+		r := s.readers[n-1]
+		s.readers = s.readers[:n-1]
+		return r
+	}
+	return &blockReader{}
+}
+
+func (s *scratch) free(r *blockReader) {
+	if len(s.readers) < maxFreeReaders {
+		s.readers = append(s.readers, r)
+	}
+}
+
+// blockSource is the rows of the matching streams in one block.
+type blockSource struct {
+	part *part
+	meta *blockMeta
+	skip int // rows that an earlier opening has delivered
+	seen bool
+}
+
+// addBlocks adds the blocks of a part that may hold rows of the answer and
+// returns the next order number.
+func (c *cursor) addBlocks(p *part, order uint64) uint64 {
+	match := make([]bool, len(p.streams))
+	for i, st := range p.streams {
+		_, match[i] = c.refs[st]
+	}
+	for i := range p.blocks {
+		b := &p.blocks[i]
+		if b.latest < c.from || b.least >= c.to || !p.visible(b) {
+			continue
+		}
+		least, latest, found := int64(maxTime), int64(minTime), false
+		for _, r := range p.runs[b.firstRun : b.firstRun+b.runs] {
+			if match[r.stream] && r.latest >= c.from && r.least < c.to {
+				least, latest, found = min(least, r.least), max(latest, r.latest), true
+			}
+		}
+		if !found {
+			continue
+		}
+		c.stats.BlocksTotal++
+		c.stats.BlocksSkipped++
+		bound := max(least, c.from)
+		if c.backward {
+			bound = min(latest, c.to-1)
+		}
+		c.add(bound, order, &blockSource{part: p, meta: b})
+		c.spans = append(c.spans, blockSpan{least, latest, int64(b.raw)})
+		order++
+	}
+	return order
+}
+
+// blockSpan is the time during which a block is needed, and its size.
+type blockSpan struct{ least, latest, raw int64 }
+
+// minShare is the least worth decoding a block for.
+const minShare = 4 << 10
+
+// planMemory finds how many bytes of blocks the query needs decoded at the worst
+// moment. If that is too much, each block keeps only its next few rows, and is
+// decoded again for the ones after.
+func (c *cursor) planMemory() {
+	type event struct{ at, bytes, count int64 }
+	events := make([]event, 0, 2*len(c.spans))
+	for _, s := range c.spans {
+		events = append(events, event{s.least, s.raw, 1}, event{s.latest, -s.raw, -1})
+	}
+	c.spans = nil
+	slices.SortFunc(events, func(a, b event) int {
+		switch {
+		case a.at < b.at, a.at == b.at && a.count > b.count:
+			return -1
+		case a.at > b.at, a.count < b.count:
+			return 1
+		}
+		return 0
+	})
+	var size, count, worstSize, worstCount int64
+	for _, e := range events {
+		size += e.bytes
+		count += e.count
+		worstSize, worstCount = max(worstSize, size), max(worstCount, count)
+	}
+	// A decoded block costs a little more than its bytes: offsets and row numbers.
+	if limit := c.store.cfg.QueryMemoryBytes; worstSize+worstSize/4 > limit {
+		c.scratch.share = max(limit/worstCount, minShare)
+	}
+}
+
+// open implements source. A damaged block is named, counted and left out.
+func (b *blockSource) open(_ context.Context, c *cursor) (rows, *pending, error) {
+	r := c.scratch.reader()
+	out, rest, err := b.read(c, r)
+	var damage *damageError
+	if errors.As(err, &damage) {
+		c.stats.BlocksLost++
+		c.store.metrics.corrupt.WithLabelValues("block").Inc()
+		c.store.log.Error("rows are missing from an answer", "err", err, "rows", b.meta.rows)
+		err = nil
+	}
+	if !b.seen {
+		c.stats.BlocksSkipped--
+		b.seen = true
+		if cerr := c.charge(int64(b.meta.rows), r.bytes, r.compressed); err == nil {
+			err = cerr
+		}
+	}
+	if out == nil || err != nil {
+		c.scratch.free(r)
+		return nil, nil, err
+	}
+	if c.scratch.share == 0 {
+		return out, nil, nil // it keeps the reader
+	}
+	kept := out.copyShare(c)
+	c.scratch.free(r)
+	if n := kept.len(); n < out.len() {
+		next := out.time(n)
+		if c.backward {
+			next = out.time(out.len() - 1 - n)
+		}
+		rest = &pending{bound: next, turn: b.skip + n, src: &blockSource{part: b.part, meta: b.meta, skip: b.skip + n, seen: true}}
+	}
+	return kept, rest, nil
+}
+
+// read decodes what the query needs of the block and filters it.
+func (b *blockSource) read(c *cursor, r *blockReader) (*blockRows, *pending, error) {
+	codec := c.store.codec
+	if err := r.load(b.part, b.meta, codec); err != nil {
+		return nil, nil, err
+	}
+	selected, runs := b.selectTime(c, r)
+	selected, err := c.filter(r, selected)
+	if err != nil || len(selected) == 0 {
+		return nil, nil, err
+	}
+	if runs > 1 {
+		slices.SortFunc(selected, func(x, y uint32) int {
+			switch {
+			case r.times[x] < r.times[y], r.times[x] == r.times[y] && x < y:
+				return -1
+			}
+			return 1
+		})
+	}
+	selected = b.cut(c, selected)
+	if len(selected) == 0 {
+		return nil, nil, nil
+	}
+	out := &blockRows{cursor: c, reader: r, rows: slices.Clone(selected)}
+	out.refs = b.refs(c, r.header, out.rows)
+	if c.want.line {
+		if out.line, err = r.column(r.header.line, codec); err != nil {
+			return nil, nil, err
+		}
+	}
+	for i := range r.header.columns {
+		h := &r.header.columns[i]
+		if h.kind != columnField || !c.want.field(h.name) {
+			continue
+		}
+		col, err := r.column(i, codec)
+		if err != nil {
+			return nil, nil, err
+		}
+		out.fields = append(out.fields, fieldColumn{name: h.name, column: col})
+	}
+	return out, nil, nil
+}
+
+// cut leaves out the rows delivered before, and those beyond the limit.
+func (b *blockSource) cut(c *cursor, selected []uint32) []uint32 {
+	n := min(b.skip, len(selected))
+	if c.backward {
+		selected = selected[:len(selected)-n]
+		return selected[max(0, len(selected)-c.left):]
+	}
+	selected = selected[n:]
+	return selected[:min(len(selected), c.left)]
+}
+
+// selectTime returns the rows of matching streams in the time range, and of how
+// many runs they are.
+func (b *blockSource) selectTime(c *cursor, r *blockReader) ([]uint32, int) {
+	selected := c.scratch.rows[:0]
+	runs, first := 0, 0
+	for _, run := range r.header.runs {
+		times := r.times[first : first+run.rows]
+		if _, ok := c.refs[b.part.streams[run.stream]]; ok {
+			lo, _ := slices.BinarySearch(times, c.from)
+			hi, _ := slices.BinarySearch(times, c.to)
+			if lo < hi {
+				runs++
+			}
+			for i := lo; i < hi; i++ {
+				selected = append(selected, uint32(first+i))
+			}
+		}
+		first += run.rows
+	}
+	c.scratch.rows = selected
+	return selected, runs
+}
+
+// refs finds each row's stream.
+func (b *blockSource) refs(c *cursor, h *blockHeader, rows []uint32) []uint32 {
+	ends := make([]uint32, len(h.runs))
+	end := uint32(0)
+	for i, run := range h.runs {
+		end += uint32(run.rows)
+		ends[i] = end
+	}
+	out := make([]uint32, len(rows))
+	for i, row := range rows {
+		run, exact := slices.BinarySearch(ends, row)
+		if exact {
+			run++
+		}
+		out[i] = c.refs[b.part.streams[h.runs[run].stream]]
+	}
+	return out
+}
+
+// filter applies the predicates to the selected rows, in place.
+func (c *cursor) filter(r *blockReader, selected []uint32) ([]uint32, error) {
+	codec := c.store.codec
+	if len(selected) > 0 && len(c.pred.lines) > 0 {
+		lines, err := r.column(r.header.line, codec)
+		if err != nil {
+			return nil, err
+		}
+		for i := range c.pred.lines {
+			selected = lines.filterLines(&c.pred.lines[i], selected)
+		}
+	}
+	for i := range c.pred.fields {
+		if len(selected) == 0 {
+			break
+		}
+		p := &c.pred.fields[i]
+		at := r.header.field(p.name)
+		if at < 0 {
+			if !p.missing {
+				return nil, nil
+			}
+			continue
+		}
+		col, err := r.column(at, codec)
+		if err != nil {
+			return nil, err
+		}
+		selected = col.filterField(p, selected)
+	}
+	return selected, nil
+}
+
+// filterLines keeps the rows whose line satisfies the predicate.
+func (c *column) filterLines(p *linePredicate, selected []uint32) []uint32 {
+	if c.encoding == valuesConstant || c.encoding == valuesDictionary {
+		return c.filterDictionary(p.holds, selected)
+	}
+	if c.encoding == valuesPlain && !p.negated && p.literal != "" {
+		return c.searchLines(p, selected)
+	}
+	kept := selected[:0]
+	for _, row := range selected {
+		if p.holds(c.value(int(row))) {
+			kept = append(kept, row)
+		}
+	}
+	return kept
+}
+
+// searchLines looks for the literal in the text of all lines at once, which for
+// a rare one is much faster than looking into each line.
+func (c *column) searchLines(p *linePredicate, selected []uint32) []uint32 {
+	kept := selected[:0]
+	literal := viewBytes(p.literal)
+	for i := 0; i < len(selected); {
+		row := selected[i]
+		start := uint32(0)
+		if row > 0 {
+			start = c.ends[row-1]
+		}
+		at := bytes.Index(c.text[start:], literal)
+		if at < 0 {
+			break
+		}
+		// The match starts in the first row that ends behind its start.
+		from := start + uint32(at)
+		hit, _ := slices.BinarySearch(c.ends[row:], from+1)
+		found := row + uint32(hit)
+		n, exact := slices.BinarySearch(selected[i:], found)
+		i += n
+		if !exact {
+			continue // the match lies in a row that is not asked for
+		}
+		// A match that goes on into the next row is none, and since it was the first
+		// one from here on, the row it starts in has none of its own.
+		if from+uint32(len(literal)) <= c.ends[found] && (p.re == nil || p.re.MatchString(c.value(int(found)))) {
+			kept = append(kept, found)
+		}
+		i++
+	}
+	return kept
+}
+
+func (c *column) filterDictionary(holds func(string) bool, selected []uint32) []uint32 {
+	verdicts := make([]bool, len(c.dict))
+	for i, v := range c.dict {
+		verdicts[i] = holds(v)
+	}
+	if c.encoding == valuesConstant {
+		if verdicts[0] {
+			return selected
+		}
+		return selected[:0]
+	}
+	kept := selected[:0]
+	for _, row := range selected {
+		if verdicts[c.index[row]] {
+			kept = append(kept, row)
+		}
+	}
+	return kept
+}
+
+// filterField keeps the rows that satisfy the predicate.
+func (c *column) filterField(p *fieldPredicate, selected []uint32) []uint32 {
+	if !c.sparse && (c.encoding == valuesConstant || c.encoding == valuesDictionary) {
+		return c.filterDictionary(p.holds, selected)
+	}
+	kept := selected[:0]
+	for _, row := range selected {
+		lo, hi := c.of(row)
+		holds := lo == hi && p.missing
+		for i := lo; i < hi && !holds; i++ {
+			holds = p.holds(c.value(i))
+		}
+		if holds {
+			kept = append(kept, row)
+		}
+	}
+	return kept
+}

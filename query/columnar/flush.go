@@ -1,0 +1,228 @@
+package columnar
+
+import (
+	"errors"
+	"slices"
+	"time"
+)
+
+const (
+	secondsPerDay = 24 * 60 * 60
+	nanosPerDay   = secondsPerDay * int64(time.Second)
+	// mixedDays is the partition of rows whose days are too many for parts of
+	// their own: one flush of rows with senseless timestamps must not leave
+	// thousands of files.
+	mixedDays = minTime
+	// maxFlushDays is how many days one flush gives parts of their own.
+	maxFlushDays = 16
+)
+
+// dayOf is the UTC day of a timestamp, counted from 1970.
+func dayOf(ts int64) int64 {
+	day := ts / nanosPerDay
+	if ts%nanosPerDay < 0 {
+		day--
+	}
+	return day
+}
+
+// flushLoop writes sealed memory tables.
+func (s *Store) flushLoop() {
+	defer s.background.Done()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case <-s.flushes:
+		}
+		for !s.tryFlush() {
+			select {
+			case <-s.closing:
+				return
+			case <-s.clock.After(time.Second):
+			}
+		}
+		notify(s.mergeable)
+	}
+}
+
+// tryFlush writes the sealed table and reports whether none is left.
+func (s *Store) tryFlush() bool {
+	s.mu.RLock()
+	sealed := s.sealed
+	s.mu.RUnlock()
+	if sealed == nil {
+		return true
+	}
+	start := s.clock.Now()
+	err := s.flush(sealed)
+	if err == nil {
+		s.metrics.flushes.WithLabelValues("ok").Inc()
+		s.log.Debug("wrote memory table", "rows", sealed.mem.rows, "bytes", sealed.mem.bytes, "took", s.clock.Since(start))
+		return true
+	}
+	s.metrics.flushes.WithLabelValues("failed").Inc()
+	s.log.Error("cannot write the memory table; trying again", "err", err)
+	s.mu.Lock()
+	s.flushErr = err
+	s.mu.Unlock()
+	return false
+}
+
+// flush writes the table's parts, commits them, and only then lets go of the log.
+func (s *Store) flush(sealed *sealedTable) error {
+	var parts []*part
+	for _, t := range tables {
+		written, err := s.writeTable(sealed, t)
+		parts = append(parts, written...)
+		if err != nil {
+			discard(parts)
+			return err
+		}
+	}
+	s.commitMu.Lock()
+	m := s.manifest
+	m.LastRecord = sealed.lastRecord
+	m.setSenders(sealed.senders)
+	err := s.commitParts(m, parts, nil, func() { s.sealed, s.flushErr = nil, nil })
+	unsynced := s.unsynced
+	s.commitMu.Unlock()
+	if err != nil {
+		discard(parts)
+		return err
+	}
+	close(sealed.done)
+	sealed.mem.release()
+	if unsynced != nil {
+		return nil
+	}
+	if err := s.wal.remove(sealed.lastSegment); err != nil {
+		// Its records are covered, so a replay skips them; the next flush removes it.
+		s.log.Error("cannot remove write-ahead segments", "err", err)
+	}
+	return nil
+}
+
+// discard removes parts that no manifest lists.
+func discard(parts []*part) {
+	for _, p := range parts {
+		p.obsolete.Store(true)
+		p.release()
+	}
+}
+
+// commitParts adds and removes parts in the manifest and in the view; also runs
+// under the view's lock. The caller holds commitMu.
+func (s *Store) commitParts(m manifest, added, removed []*part, also func()) error {
+	var kept []*part
+	s.mu.RLock()
+	for _, p := range s.parts {
+		if !slices.Contains(removed, p) {
+			kept = append(kept, p)
+		}
+	}
+	s.mu.RUnlock()
+	kept = append(kept, added...)
+	sortParts(kept)
+	m.Parts = append([]partMeta(nil), s.lostParts...)
+	for _, p := range kept {
+		m.Parts = append(m.Parts, p.current())
+	}
+	if err := s.storeManifest(m); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.parts = kept
+	also()
+	s.mu.Unlock()
+	for _, p := range added {
+		s.partBytes.Add(p.Bytes)
+	}
+	for _, p := range removed {
+		s.partBytes.Add(-p.Bytes)
+		p.obsolete.Store(s.unsynced == nil)
+		p.release()
+	}
+	return nil
+}
+
+// writeTable writes one part for each day of the table's rows.
+func (s *Store) writeTable(sealed *sealedTable, t Table) ([]*part, error) {
+	runs := sealed.mem.all(t)
+	var parts []*part
+	own := flushDays(runs, sealed.dropBefore)
+	for _, day := range own {
+		p, err := s.writeDay(runs, partMeta{Table: t, Day: day, Generation: sealed.lastRecord}, func(ts int64) bool {
+			if ts < sealed.dropBefore {
+				return false
+			}
+			d := dayOf(ts)
+			if day == mixedDays {
+				return !slices.Contains(own, d)
+			}
+			return d == day
+		})
+		if err != nil {
+			return parts, err
+		}
+		if p != nil {
+			parts = append(parts, p)
+		}
+	}
+	return parts, nil
+}
+
+// flushDays lists the partitions that a flush writes: the days with the most
+// rows, and mixedDays if there are more.
+func flushDays(runs []memRun, dropBefore int64) []int64 {
+	count := map[int64]int{}
+	for _, run := range runs {
+		for i := 0; i < len(run.rows); {
+			day := dayOf(run.rows[i].ts)
+			n := 1
+			for i+n < len(run.rows) && dayOf(run.rows[i+n].ts) == day {
+				n++
+			}
+			if run.rows[i+n-1].ts >= dropBefore {
+				count[day] += n
+			}
+			i += n
+		}
+	}
+	days := make([]int64, 0, len(count))
+	for d := range count {
+		days = append(days, d)
+	}
+	slices.SortFunc(days, func(a, b int64) int {
+		if count[a] != count[b] {
+			return count[b] - count[a]
+		}
+		return int(max(min(b-a, 1), -1))
+	})
+	if len(days) > maxFlushDays {
+		days = append(days[:maxFlushDays], mixedDays)
+	}
+	return days
+}
+
+// writeDay writes the rows that belong to one part.
+func (s *Store) writeDay(runs []memRun, m partMeta, belongs func(ts int64) bool) (*part, error) {
+	w, err := s.newPartWriter(m, s.codec.flush)
+	if err != nil {
+		return nil, err
+	}
+	var fields []Field
+	for _, run := range runs {
+		for _, r := range run.rows {
+			if !belongs(r.ts) {
+				continue
+			}
+			ch := run.chunks[r.chunk]
+			fields = ch.appendFields(fields[:0], r.off, nil)
+			if err := w.add(run.stream, r.ts, ch.line(r.off), fields); err != nil {
+				return nil, errors.Join(err, w.abort())
+			}
+		}
+	}
+	return w.finish()
+}

@@ -1,0 +1,141 @@
+package columnar
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// partWriter writes one part from rows sorted by (stream, time).
+type partWriter struct {
+	store   *Store
+	meta    partMeta
+	path    string
+	file    *os.File
+	out     *bufio.Writer
+	offset  int64
+	builder *blockBuilder
+	buf     []byte
+
+	streams []*stream
+	blocks  []blockMeta
+	runs    []runMeta
+}
+
+// newPartWriter creates the part's file. The streams of the rows that follow come
+// in part order.
+func (s *Store) newPartWriter(m partMeta, enc *zstd.Encoder) (*partWriter, error) {
+	m.ID = s.nextPart.Add(1)
+	w := &partWriter{store: s, meta: m, path: s.partPath(m), builder: newBlockBuilder(enc), offset: partHeaderSize}
+	w.meta.Least, w.meta.Latest, w.meta.RetainedFrom = maxTime, minTime, minTime
+	f, err := os.OpenFile(w.path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("create part: %w", err)
+	}
+	w.file, w.out = f, bufio.NewWriterSize(f, 256<<10)
+	if _, err := w.out.Write(partMagic); err != nil {
+		return nil, errors.Join(fmt.Errorf("write part: %w", err), w.abort())
+	}
+	return w, nil
+}
+
+// add appends a row of a stream.
+func (w *partWriter) add(st *stream, ts int64, line string, fields []Field) error {
+	limit := int64(w.store.cfg.BlockBytes)
+	if n := len(w.streams); n == 0 || w.streams[n-1] != st {
+		// A stream with enough rows of its own starts its own block; a small one
+		// shares the block of its neighbours.
+		if w.builder.size() >= limit/2 {
+			if err := w.finishBlock(); err != nil {
+				return err
+			}
+		}
+		w.streams = append(w.streams, st)
+	}
+	w.builder.add(uint32(len(w.streams)-1), ts, line, fields)
+	if w.builder.size() >= limit {
+		return w.finishBlock()
+	}
+	return nil
+}
+
+func (w *partWriter) finishBlock() error {
+	b := w.builder
+	if b.rows() == 0 {
+		return nil
+	}
+	var meta blockMeta
+	w.buf, meta = b.encode(w.buf[:0])
+	meta.offset, meta.firstRun, meta.runs = w.offset, uint32(len(w.runs)), uint32(len(b.runs))
+	w.runs = append(w.runs, b.runs...)
+	w.blocks = append(w.blocks, meta)
+	w.meta.Rows += int64(meta.rows)
+	w.meta.RawBytes += int64(meta.raw)
+	w.meta.Least, w.meta.Latest = min(w.meta.Least, meta.least), max(w.meta.Latest, meta.latest)
+	b.reset()
+	w.offset += int64(len(w.buf))
+	if _, err := w.out.Write(w.buf); err != nil {
+		return fmt.Errorf("write part %s: %w", w.path, err)
+	}
+	if cap(w.buf) > 8<<20 {
+		w.buf = nil
+	}
+	return nil
+}
+
+// finish makes the file durable and opens the part. A part without rows comes
+// back as nil and leaves no file.
+func (w *partWriter) finish() (*part, error) {
+	if err := w.finishBlock(); err != nil {
+		return nil, errors.Join(err, w.abort())
+	}
+	if len(w.blocks) == 0 {
+		return nil, w.abort()
+	}
+	if err := w.writeIndex(); err != nil {
+		return nil, errors.Join(fmt.Errorf("write part %s: %w", w.path, err), w.abort())
+	}
+	p := &part{partMeta: w.meta, path: w.path, file: w.file, registry: w.store.registry, streams: w.streams, blocks: w.blocks, runs: w.runs}
+	for i, st := range w.streams {
+		p.streams[i] = w.store.registry.hold(st.table, st.tenant, st.labels)
+	}
+	p.retained.Store(w.meta.RetainedFrom)
+	p.noteTimes()
+	p.hold()
+	return p, nil
+}
+
+func (w *partWriter) writeIndex() error {
+	raw := appendPartIndex(nil, w.streams, w.blocks, w.runs)
+	if len(raw) > maxBlockBytes {
+		return fmt.Errorf("index of %d bytes: %w", len(raw), errBadLength)
+	}
+	stored := w.builder.enc.EncodeAll(raw, nil)
+	for i := range 2 {
+		if _, err := w.out.Write(stored); err != nil {
+			return err
+		}
+		f := partFooter{offset: w.offset, stored: len(stored), size: len(raw), crc: checksum(stored)}
+		w.offset += int64(len(stored))
+		if _, err := w.out.Write(f.append(nil)); err != nil {
+			return err
+		}
+		w.offset += partFooterSize
+		if i == 0 {
+			w.meta.FirstIndexEnd = w.offset
+		}
+	}
+	w.meta.Bytes = w.offset
+	if err := w.out.Flush(); err != nil {
+		return err
+	}
+	return w.file.Sync()
+}
+
+// abort removes the file.
+func (w *partWriter) abort() error {
+	return errors.Join(w.file.Close(), os.Remove(w.path))
+}
