@@ -37,7 +37,13 @@ type fleet struct {
 	*cluster
 	*platform
 	shop    shopControl
-	scalers map[string]*process // by the identity in the lease
+	scalers map[string]*scaler
+}
+
+// scaler is one of the two autoscalers of which one leads.
+type scaler struct {
+	*process
+	url string
 }
 
 // TestFleet follows one real signal of each kind, from a service's SDK or a simulated
@@ -63,7 +69,7 @@ func startFleet(t *testing.T, ctx context.Context) *fleet {
 	dir := t.TempDir()
 	c := startCluster(t, ctx, "fleet", 3)
 	p := startPlatform(t, ctx, dir, "", fleetConfig(c))
-	f := &fleet{cluster: c, platform: p, scalers: map[string]*process{}}
+	f := &fleet{cluster: c, platform: p, scalers: map[string]*scaler{}}
 	for _, id := range []string{"scaler-a", "scaler-b"} {
 		f.startScaler(t, id)
 	}
@@ -85,9 +91,9 @@ autoscaler:
 `), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	f.scalers[id] = start(t, f.platform.dir, id, "yagura-autoscaler",
-		"--kubeconfig", f.kubeconfig, "--query-url", f.url, "--otlp", f.otlp, "--http", freePorts(t, 1)[0],
-		"--install-crds", "--identity", id, "--config", config)
+	addr := freePorts(t, 1)[0]
+	f.scalers[id] = &scaler{url: "http://" + addr, process: start(t, f.platform.dir, id, "yagura-autoscaler",
+		"--kubeconfig", f.kubeconfig, "--query-url", f.url, "--otlp", f.otlp, "--http", addr, "--install-crds", "--config", config)}
 }
 
 func (f *fleet) patch(t *testing.T, ctx context.Context, name, patch string) {
@@ -351,20 +357,25 @@ func (f *fleet) byHand(t *testing.T) {
 	eventually(t, 60*time.Second, "the signal governs again", f.between(ctx, "checkout", 1, 2))
 }
 
+// leader is the autoscaler that says of itself that it leads.
 func (f *fleet) leader(ctx context.Context) (string, error) {
-	leases, err := f.kube.CoordinationV1().Leases("").List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return "", err
-	}
-	for _, l := range leases.Items {
-		if l.Spec.HolderIdentity == nil {
+	var states []string
+	for id, s := range f.scalers {
+		body, err := request(ctx, "GET", s.url+"/state")
+		if err != nil {
+			states = append(states, id+": "+err.Error())
 			continue
 		}
-		if _, ours := f.scalers[*l.Spec.HolderIdentity]; ours {
-			return *l.Spec.HolderIdentity, nil
+		var state struct{ Phase string }
+		if err := json.Unmarshal([]byte(body), &state); err != nil {
+			return "", err
 		}
+		if state.Phase == "Leading" {
+			return id, nil
+		}
+		states = append(states, id+": "+state.Phase)
 	}
-	return "", fmt.Errorf("no autoscaler holds a lease")
+	return "", fmt.Errorf("no autoscaler leads: %v", states)
 }
 
 func (f *fleet) killLeader(t *testing.T) {
@@ -377,13 +388,11 @@ func (f *fleet) killLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.scalers[leader].kill()
+	delete(f.scalers, leader)
 	killed := time.Now()
 	throughout(t, 3*time.Second, "nothing is scaled in without a leader", f.notBelow(ctx, before))
 	eventually(t, 30*time.Second, "the other one leads", func() error {
-		now, err := f.leader(ctx)
-		if err == nil && now == leader {
-			err = fmt.Errorf("%s still holds the lease", leader)
-		}
+		_, err := f.leader(ctx)
 		return err
 	})
 	eventually(t, 30*time.Second, "the new leader decides", func() error {
