@@ -72,7 +72,7 @@ func (e *Engine) Exec(ctx context.Context, req Request) (logqlmodel.Result, erro
 }
 
 func (e *Engine) exec(ctx context.Context, req Request) (logqlmodel.Result, *execution, error) {
-	expr, err := e.parse(req)
+	expr, err := e.admit(req)
 	if err != nil {
 		return logqlmodel.Result{}, nil, err
 	}
@@ -82,15 +82,16 @@ func (e *Engine) exec(ctx context.Context, req Request) (logqlmodel.Result, *exe
 	}
 	defer done()
 
-	params, err := logql.NewLiteralParams(req.Query, req.Start, req.End, req.Step, req.Interval, req.Direction, uint32(req.Limit), nil, nil)
+	literal, err := logql.NewLiteralParams(req.Query, req.Start, req.End, req.Step, req.Interval, req.Direction, uint32(req.Limit), nil, nil)
 	if err != nil {
 		return logqlmodel.Result{}, nil, err
 	}
+	params := logql.ParamsWithExpressionOverride{Params: literal, ExpressionOverride: expr}
 	exec := &execution{cfg: e.cfg}
 	q := &querier{reader: e.reader, exec: exec, plain: e.plain, everyLine: req.Interval == 0}
 	lim := e.limitsOf(req)
 	// The engine's own timeout is out of the way: begin's names the bound it is.
-	res, err := e.run(user.InjectOrgID(ctx, "yagura"), logql.NewEngine(logql.EngineOpts{}, q, lim, nil).Query(params), expr)
+	res, err := e.run(user.InjectOrgID(ctx, "yagura"), q, params, lim)
 	if failure := exec.failure(); failure != nil {
 		err = failure
 	}
@@ -102,14 +103,17 @@ func (e *Engine) exec(ctx context.Context, req Request) (logqlmodel.Result, *exe
 
 // run keeps a panic of the engine from ending the process: it evaluates
 // templates and expressions that people write.
-func (e *Engine) run(ctx context.Context, q logql.Query, expr syntax.Expr) (res logqlmodel.Result, err error) {
+func (e *Engine) run(ctx context.Context, q *querier, params logql.Params, lim limits) (res logqlmodel.Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			e.logger.Error("LogQL engine panicked", "query", expr.String(), "panic", p, "stack", string(debug.Stack()))
+			e.logger.Error("LogQL engine panicked", "query", params.QueryString(), "panic", p, "stack", string(debug.Stack()))
 			err = fmt.Errorf("the LogQL engine failed on this query: %v", p)
 		}
 	}()
-	return q.Exec(ctx)
+	if usesRateCounter(params.GetExpression()) {
+		return evalRateCounter(ctx, q, params, lim)
+	}
+	return logql.NewEngine(logql.EngineOpts{}, q, lim, nil).Query(params).Exec(ctx)
 }
 
 // begin waits for a slot and starts the clock.
@@ -125,22 +129,23 @@ func (e *Engine) begin(ctx context.Context) (context.Context, func(), error) {
 	}
 }
 
-// parse checks the request against the bounds that need no data.
-func (e *Engine) parse(req Request) (syntax.Expr, error) {
+// admit parses the request and checks it against the bounds that need no data.
+func (e *Engine) admit(req Request) (syntax.Expr, error) {
 	if n := len(req.Query); n > e.cfg.MaxQueryText {
 		return nil, &LimitError{Limit: "maxQueryText", Detail: fmt.Sprintf("its text has %d bytes, more than %d", n, e.cfg.MaxQueryText)}
 	}
 	if limit, length := time.Duration(e.cfg.MaxQueryRange), req.End.Sub(req.Start); limit > 0 && length > limit {
 		return nil, &LimitError{Limit: "maxQueryRange", Detail: fmt.Sprintf("its range is %s, longer than %s", length, limit)}
 	}
-	expr, err := syntax.ParseExpr(req.Query)
+	expr, err := parse(req.Query)
 	if err != nil {
 		return nil, err
 	}
+	instant := req.Step == 0 && req.Start.Equal(req.End)
 	if _, ok := expr.(syntax.SampleExpr); ok {
-		return expr, nil
+		return expr, correctApproxTopK(expr, instant)
 	}
-	if req.Step == 0 && req.Start.Equal(req.End) {
+	if instant {
 		return nil, logqlmodel.ErrUnsupportedSyntaxForInstantQuery
 	}
 	if limit := e.cfg.MaxLines; limit > 0 && req.Limit > limit {

@@ -32,10 +32,6 @@ func (q *querier) SelectLogs(ctx context.Context, p logql.SelectLogParams) (iter
 	if err != nil {
 		return nil, err
 	}
-	pipeline, err := expr.Pipeline()
-	if err != nil {
-		return nil, err
-	}
 	query := columnar.Query{
 		Table: columnar.Logs, From: unixNano(p.Start), To: unixNano(p.End),
 		Matchers: expr.Matchers(),
@@ -50,6 +46,11 @@ func (q *querier) SelectLogs(ctx context.Context, p logql.SelectLogParams) (iter
 	}
 	if exact && q.everyLine {
 		query.Limit = int(p.Limit)
+	}
+	correctPipelines(expr)
+	pipeline, err := expr.Pipeline()
+	if err != nil {
+		return nil, err
 	}
 	sel, err := newSelection(ctx, q.exec, q.reader, query, pipeline.ForStream)
 	if err != nil {
@@ -68,10 +69,6 @@ func (q *querier) SelectSamples(ctx context.Context, p logql.SelectSampleParams)
 	if err != nil {
 		return nil, err
 	}
-	extractors, err := expr.Extractors()
-	if err != nil {
-		return nil, err
-	}
 	query := columnar.Query{
 		Table: columnar.Logs, From: unixNano(p.Start), To: unixNano(p.End),
 		Matchers: selector.Matchers(),
@@ -81,6 +78,11 @@ func (q *querier) SelectSamples(ctx context.Context, p logql.SelectSampleParams)
 		query.Columns = sampleColumns(expr)
 	}
 	if _, err := q.push(ctx, &query, stagesOf(selector)); err != nil {
+		return nil, err
+	}
+	correctPipelines(expr)
+	extractors, err := expr.Extractors()
+	if err != nil {
 		return nil, err
 	}
 	sel, err := newSelection(ctx, q.exec, q.reader, query, func(l labels.Labels) []log.StreamSampleExtractor {

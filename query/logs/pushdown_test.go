@@ -1,0 +1,134 @@
+package logs
+
+import (
+	"testing"
+
+	"github.com/grafana/loki/v3/pkg/logql/syntax"
+	"github.com/stretchr/testify/require"
+
+	"github.com/yagura-dev/yagura/query/columnar"
+)
+
+func TestAnalyze(t *testing.T) {
+	contains := func(s string) columnar.LinePredicate { return columnar.LinePredicate{Op: columnar.Contains, Text: s} }
+	not := func(s string) columnar.LinePredicate {
+		return columnar.LinePredicate{Op: columnar.NotContains, Text: s}
+	}
+	matches := func(s string) columnar.LinePredicate { return columnar.LinePredicate{Op: columnar.Matches, Text: s} }
+	notMatches := func(s string) columnar.LinePredicate {
+		return columnar.LinePredicate{Op: columnar.NotMatches, Text: s}
+	}
+	equal := func(n, v string) columnar.FieldPredicate {
+		return columnar.FieldPredicate{Name: n, Op: columnar.FieldEqual, Text: v}
+	}
+	for _, tc := range []struct {
+		pipeline string
+		lines    []columnar.LinePredicate
+		fields   []columnar.FieldPredicate
+		exact    bool
+	}{
+		{``, nil, nil, true},
+		{`|= "a" != "b"`, []columnar.LinePredicate{not("b"), contains("a")}, nil, true},
+		{`|= ""`, nil, nil, true},
+		{`!= ""`, nil, nil, false},
+		{`|= "a.b" or "c"`, []columnar.LinePredicate{matches(`(?:a\.b)|(?:c)`)}, nil, true},
+		{`!= "a" or "b"`, []columnar.LinePredicate{not("b"), not("a")}, nil, true},
+		{`|~ "foo"`, []columnar.LinePredicate{contains("foo")}, nil, true},
+		{`|~ ".*foo.*"`, []columnar.LinePredicate{contains("foo")}, nil, true},
+		{`|~ "a|bc"`, []columnar.LinePredicate{matches(`(?:a)|(?:bc)`)}, nil, true},
+		{`|~ "a[0-9]+b"`, []columnar.LinePredicate{matches(`a[0-9]+b`)}, nil, true},
+		{`!~ "a[0-9]+b"`, []columnar.LinePredicate{notMatches(`a[0-9]+b`)}, nil, true},
+		{`|~ ".+"`, nil, nil, false},
+		{`|~ ".*"`, nil, nil, false},
+		{`|~ "(?i)panel"`, []columnar.LinePredicate{matches(`(?i:panel)`)}, nil, true},
+		{`!~ "(?i)panel"`, []columnar.LinePredicate{notMatches(`(?i:panel)`)}, nil, true},
+		{`|~ "(?i)timeout"`, []columnar.LinePredicate{matches(`(?i:timeout)|\x{130}`)}, nil, false},
+		{`!~ "(?i)timeout"`, nil, nil, false},
+		{`|~ "(?i)ünter"`, nil, nil, false},
+		{`|= ip("10.0.0.0/8")`, nil, nil, false},
+		{`|> "<_>a<_>"`, nil, nil, false},
+		{`| json |= "a"`, []columnar.LinePredicate{contains("a")}, nil, true},
+		{`| json | line_format "x"`, nil, nil, true},
+		{`| line_format "x" |= "a"`, nil, nil, false},
+		{`| decolorize |= "a"`, nil, nil, false},
+		{`| unpack |= "a"`, nil, nil, false},
+		{`| trace_id="x"`, nil, []columnar.FieldPredicate{equal("trace_id", "x")}, false},
+		{`| trace_id!="x"`, nil, []columnar.FieldPredicate{{Name: "trace_id", Op: columnar.FieldNotEqual, Text: "x"}}, false},
+		{`| a="x" and b="y"`, nil, []columnar.FieldPredicate{equal("a", "x"), equal("b", "y")}, false},
+		{`| a="x" or b="y"`, nil, nil, false},
+		{`| status > 400`, nil, nil, false},
+		{`| a=~"x.*"`, nil, nil, false},
+		{`| __error__=""`, nil, nil, false},
+		{`| pod_extracted="x"`, nil, nil, false},
+		{`| json | a="x"`, nil, nil, false},
+		{`| drop a | a="x"`, nil, nil, false},
+		{`| label_format a=b | a="x"`, nil, nil, false},
+	} {
+		t.Run(tc.pipeline, func(t *testing.T) {
+			expr, err := syntax.ParseLogSelector(`{app="x"} `+tc.pipeline, true)
+			require.NoError(t, err)
+			got := analyze(stagesOf(expr))
+			require.ElementsMatch(t, tc.lines, got.lines)
+			require.ElementsMatch(t, tc.fields, got.fields)
+			require.Equal(t, tc.exact, got.exact)
+		})
+	}
+}
+
+func TestSampleColumns(t *testing.T) {
+	for query, want := range map[string]columnar.Columns{
+		`sum(count_over_time({a="b"}[1m]))`:                                    {},
+		`sum by (x, y) (rate({a="b"}[1m]))`:                                    {Fields: []string{"x", "y"}},
+		`sum by (x) (rate({a="b"} |= "z" | t="1" [1m]))`:                       {Line: true, Fields: []string{"t", "x"}},
+		`sum by (x_extracted) (rate({a="b"}[1m]))`:                             {Fields: []string{"x", "x_extracted"}},
+		`sum without (x) (rate({a="b"}[1m]))`:                                  {AllFields: true},
+		`count_over_time({a="b"}[1m])`:                                         {AllFields: true},
+		`absent_over_time({a="b"}[1m])`:                                        {},
+		`sum(bytes_rate({a="b"}[1m]))`:                                         {Line: true},
+		`sum by (x) (sum_over_time({a="b"} | unwrap v | w="1" [1m]))`:          {Fields: []string{"v", "w", "x"}},
+		`avg_over_time({a="b"} | unwrap v [1m]) by (x)`:                        {Fields: []string{"v", "x"}},
+		`sum by (x) (rate({a="b"} | json [1m]))`:                               {Line: true, AllFields: true},
+		`max by (x) (rate({a="b"}[1m]))`:                                       {Line: true, AllFields: true},
+		`sum by (x) (quantile_over_time(0.9, {a="b"} | unwrap v [1m]) by (x))`: {Line: true, AllFields: true},
+	} {
+		t.Run(query, func(t *testing.T) {
+			expr, err := syntax.ParseSampleExpr(query)
+			require.NoError(t, err)
+			require.Equal(t, want, sampleColumns(expr))
+		})
+	}
+}
+
+func TestIPAlternatives(t *testing.T) {
+	for query, want := range map[string]string{
+		`{a="b"} |= ip("1.1.1.1") or "x" or ip("2.2.2.2")`:          `{a="b"} |= ip("1.1.1.1") or "x" or ip("2.2.2.2")`,
+		"{a=\"b\"} |= \"or ip(\" or ip( `2.2.2.2` ) # or ip(\"x\")": `{a="b"} |= "or ip(" or ip("2.2.2.2")`,
+		`{a="b"} | addr=ip("1.1.1.1") or addr=ip("2.2.2.2")`:        `{a="b"} | ( addr=ip("1.1.1.1") or addr=ip("2.2.2.2") )`,
+	} {
+		expr, err := parse(query)
+		require.NoError(t, err)
+		require.Equal(t, want, expr.String())
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(`{a="b"} |= ip("1.1.1.1") or ip("2.2.2.2") or "x"`)
+	f.Add(`sum by (x) (rate({a="b"} | json | v > 0x10 [1m]))`)
+	f.Add("{a=`b`} |~ `(?i)k+` # or ip(")
+	f.Fuzz(func(t *testing.T, query string) {
+		expr, err := parse(query)
+		if err != nil {
+			return
+		}
+		switch e := expr.(type) {
+		case syntax.SampleExpr:
+			if sel, err := e.Selector(); err == nil {
+				analyze(stagesOf(sel))
+			}
+			sampleColumns(e)
+		case syntax.LogSelectorExpr:
+			analyze(stagesOf(e))
+		}
+		correctPipelines(expr)
+	})
+}
