@@ -104,6 +104,12 @@ func (s *Service) Close() error {
 	return errors.Join(errs...)
 }
 
+// Paths lists method and path of every route, in echo's notation.
+func (s *Service) Paths() [][2]string { return s.server.Paths() }
+
+// OpenAPI is the description of the routes that the service gives out.
+func (s *Service) OpenAPI() []byte { return server.OpenAPI() }
+
 // Listeners are where a service is reached. OTLP ones may be nil: in one process
 // with a collector those ports are the collector's.
 type Listeners struct {
