@@ -1,20 +1,13 @@
 package columnar_test
 
 import (
-	"io"
-	"log/slog"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/yagura-dev/yagura/query/columnar"
 	"github.com/yagura-dev/yagura/query/columnar/columnartest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 func open(t testing.TB, dir string, change ...func(*columnar.Options)) *columnar.Store {
 	t.Helper()
