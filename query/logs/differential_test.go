@@ -30,7 +30,8 @@ type corpus struct {
 	start, end time.Time
 }
 
-func loadCorpus(t testing.TB, store columnar.Writer, linesPerFile int) corpus {
+// loadCorpus leaves some of the lines in memory and some in blocks.
+func loadCorpus(t testing.TB, store *columnar.Store, linesPerFile int) corpus {
 	t.Helper()
 	dir := sharedData(t, "logs")
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
@@ -39,7 +40,10 @@ func loadCorpus(t testing.TB, store columnar.Writer, linesPerFile int) corpus {
 	c := corpus{start: epoch}
 	r := rand.New(rand.NewPCG(1, 2))
 	n := int64(0)
-	for _, file := range files {
+	for i, file := range files {
+		if i == len(files)*3/4 {
+			require.NoError(t, store.Flush(context.Background()))
+		}
 		app := strings.SplitN(filepath.Base(file), ".", 2)[0]
 		byPod := map[string][]columnar.Row{}
 		for _, line := range readLog(t, file, linesPerFile) {

@@ -71,6 +71,7 @@ func runScript(t *testing.T, file string) {
 			for _, l := range block {
 				loadLine(t, store, l)
 			}
+			require.NoError(t, store.Flush(t.Context())) // read from blocks, not from memory
 		case strings.HasPrefix(text, "eval "):
 			t.Run(fmt.Sprintf("line %d", at), func(t *testing.T) { evalBlock(t, server, text, block) })
 		default:

@@ -3,11 +3,13 @@ package logs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/grafana/loki/v3/pkg/logqlmodel/metadata"
 	"github.com/grafana/loki/v3/pkg/logqlmodel/stats"
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -176,6 +178,9 @@ func (s *selection[S]) close() error {
 	sc.AddPostFilterLines(s.kept)
 	sc.AddChunksRef(st.BlocksTotal)
 	sc.AddChunksDownloaded(st.BlocksTotal - st.BlocksSkipped)
+	if st.BlocksLost > 0 {
+		metadata.FromContext(s.ctx).AddWarning(fmt.Sprintf("%d damaged blocks of the store could not be read; their lines are missing from this answer", st.BlocksLost))
+	}
 	err := s.cur.Close()
 	s.cur, s.closed, s.batch = nil, true, nil
 	return err

@@ -75,7 +75,7 @@ const (
 // toJaeger converts a trace to Jaeger's form: what OTLP has fields for becomes
 // tags, events become logs, links become references, resources become processes.
 func toJaeger(t Trace) jaegerTrace {
-	out := jaegerTrace{TraceID: jaegerTraceID(t.ID), Spans: make([]jaegerSpan, len(t.Spans)), Processes: map[string]jaegerProcess{}}
+	out := jaegerTrace{TraceID: jaegerTraceID(t.ID), Spans: make([]jaegerSpan, len(t.Spans)), Processes: map[string]jaegerProcess{}, Warnings: t.Warnings}
 	ids := map[string]string{}
 	for i, s := range t.Spans {
 		p := jaegerProcessOf(s)

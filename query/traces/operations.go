@@ -115,7 +115,7 @@ func (q *Querier) scanOperations(ctx context.Context, service string, s *service
 		Matchers: []*labels.Matcher{serviceMatcher(service)},
 		Columns:  columnar.Columns{Fields: []string{fieldName, fieldKind}},
 	}
-	err := q.scan(ctx, query, func(_ labels.Labels, ts int64, fields []columnar.Field) (bool, error) {
+	_, err := q.scan(ctx, query, func(_ labels.Labels, ts int64, fields []columnar.Field) (bool, error) {
 		var op Operation
 		for _, f := range fields {
 			switch f.Name {

@@ -21,6 +21,8 @@ import (
 type Trace struct {
 	ID    TraceID
 	Spans []Span
+	// Warnings say, for people, why the trace may not be whole.
+	Warnings []string
 }
 
 // Querier answers for spans on a store within the bounds of its configuration.
@@ -138,7 +140,7 @@ func (q *Querier) find(ctx context.Context, s Search) (found, error) {
 		Matchers: []*labels.Matcher{serviceMatcher(s.Service)},
 		Fields:   s.predicates(), Columns: s.columns(), Direction: columnar.Backward,
 	}
-	err := q.scan(ctx, query, func(_ labels.Labels, ts int64, fields []columnar.Field) (bool, error) {
+	_, err := q.scan(ctx, query, func(_ labels.Labels, ts int64, fields []columnar.Field) (bool, error) {
 		text, ok := s.match(fields)
 		if !ok {
 			return true, nil
@@ -206,7 +208,7 @@ func (q *Querier) assemble(ctx context.Context, ids []TraceID, from, to int64) (
 		Fields: []columnar.FieldPredicate{traceIDPredicate(ids)}, Columns: columnar.Columns{AllFields: true},
 	}
 	spans := 0
-	err := q.scan(ctx, query, func(lbls labels.Labels, ts int64, fields []columnar.Field) (bool, error) {
+	st, err := q.scan(ctx, query, func(lbls labels.Labels, ts int64, fields []columnar.Field) (bool, error) {
 		t := byID[traceIDOf(fields)]
 		if t == nil {
 			return true, nil
@@ -228,6 +230,9 @@ func (q *Querier) assemble(ctx context.Context, ids []TraceID, from, to int64) (
 	for _, id := range ids {
 		if t := byID[id]; t != nil && len(t.Spans) > 0 {
 			t.Spans = withoutRepeats(t.Spans)
+			if st.BlocksLost > 0 {
+				t.Warnings = append(t.Warnings, fmt.Sprintf("%d damaged blocks of the store could not be read; spans may be missing", st.BlocksLost))
+			}
 			out = append(out, *t)
 			delete(byID, id) // an id may be asked for twice
 		}
@@ -288,16 +293,16 @@ func withoutRepeats(spans []Span) []Span {
 	})
 }
 
-// scan calls visit for each row of a query until it says false. What it passes is
-// valid only during the call, labels excepted.
-func (q *Querier) scan(ctx context.Context, query columnar.Query, visit func(labels.Labels, int64, []columnar.Field) (bool, error)) (err error) {
+// scan calls visit for each row of a query until it says false, and returns what
+// that cost. What it passes is valid only during the call, labels excepted.
+func (q *Querier) scan(ctx context.Context, query columnar.Query, visit func(labels.Labels, int64, []columnar.Field) (bool, error)) (st columnar.Stats, err error) {
 	query.Budget = columnar.Budget{MaxBytes: q.cfg.MaxQueryBytes, MaxRows: q.cfg.MaxQueryRows, MaxStreams: q.cfg.MaxStreams}
 	cur, err := q.reader.Select(ctx, query)
 	if err != nil {
-		return fmt.Errorf("select spans: %w", err)
+		return st, fmt.Errorf("select spans: %w", err)
 	}
 	defer func() {
-		st := cur.Stats()
+		st = cur.Stats()
 		q.metrics.bytes.Add(float64(st.Bytes))
 		q.metrics.rows.Add(float64(st.Rows))
 		if closeErr := cur.Close(); err == nil && closeErr != nil {
@@ -308,10 +313,10 @@ func (q *Querier) scan(ctx context.Context, query columnar.Query, visit func(lab
 	for {
 		batch, err := cur.Next(ctx)
 		if err != nil {
-			return fmt.Errorf("read spans: %w", err)
+			return st, fmt.Errorf("read spans: %w", err)
 		}
 		if batch == nil {
-			return nil
+			return st, nil
 		}
 		refs := make([]labels.Labels, len(batch.Streams))
 		for i, l := range batch.Streams {
@@ -328,7 +333,7 @@ func (q *Querier) scan(ctx context.Context, query columnar.Query, visit func(lab
 			}
 			more, err := visit(refs[batch.StreamRefs[i]], batch.Timestamps[i], fields)
 			if err != nil || !more {
-				return err
+				return st, err
 			}
 		}
 	}
