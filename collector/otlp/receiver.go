@@ -117,7 +117,7 @@ func (r *Receiver) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if r.grpcListener != nil {
 		group.Go(func() error {
-			if err := r.grpcServer.Serve(r.grpcListener); err != nil {
+			if err := r.grpcServer.Serve(r.grpcListener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 				return fmt.Errorf("receive OTLP by gRPC: %w", err)
 			}
 			return nil

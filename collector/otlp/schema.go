@@ -14,7 +14,20 @@ import (
 // message is a protobuf message type as far as the wire shows it.
 type message struct {
 	name   string
-	fields map[protowire.Number]field
+	fields []*field // by number; nil for those that are unknown
+	// deprecated is the field deprecatedScopes, which is far beyond the others.
+	deprecated *field
+}
+
+// field returns the field of a number; nil when it is unknown.
+func (m *message) field(number protowire.Number) *field {
+	if int(number) < len(m.fields) {
+		return m.fields[number]
+	}
+	if number == deprecatedScopes {
+		return m.deprecated
+	}
+	return nil
 }
 
 // field is a field of a message type.
@@ -38,6 +51,9 @@ var (
 	spanIDSizes  = []int{0, 8}
 )
 
+// fieldScopes is the field of Resource* messages that holds their scopes.
+const fieldScopes = 2
+
 // deprecatedScopes is the field that held scopes before OTLP 0.15. Receivers
 // still read it, so it is checked like the one that replaced it.
 const deprecatedScopes protowire.Number = 1000
@@ -55,9 +71,9 @@ func resourceSchema(s Signal) *message {
 		descriptor = (&metricsv1.ResourceMetrics{}).ProtoReflect().Descriptor()
 	}
 	root := newMessage(descriptor, make(map[protoreflect.FullName]*message))
-	scopes := root.fields[2]
+	scopes := *root.fields[fieldScopes]
 	scopes.name = "deprecated_" + scopes.name
-	root.fields[deprecatedScopes] = scopes
+	root.deprecated = &scopes
 	return root
 }
 
@@ -65,11 +81,11 @@ func newMessage(descriptor protoreflect.MessageDescriptor, known map[protoreflec
 	if m := known[descriptor.FullName()]; m != nil {
 		return m // AnyValue holds itself
 	}
-	m := &message{name: string(descriptor.Name()), fields: make(map[protowire.Number]field)}
+	m := &message{name: string(descriptor.Name())}
 	known[descriptor.FullName()] = m
 	for i := range descriptor.Fields().Len() {
 		d := descriptor.Fields().Get(i)
-		f := field{name: string(d.Name()), wire: wireType(d.Kind())}
+		f := &field{name: string(d.Name()), wire: wireType(d.Kind())}
 		if d.Kind() == protoreflect.MessageKind {
 			f.sub = newMessage(d.Message(), known)
 		}
@@ -81,6 +97,9 @@ func newMessage(descriptor protoreflect.MessageDescriptor, known map[protoreflec
 			f.sizes = traceIDSizes
 		case "span_id", "parent_span_id":
 			f.sizes = spanIDSizes
+		}
+		for len(m.fields) <= int(d.Number()) {
+			m.fields = append(m.fields, nil)
 		}
 		m.fields[d.Number()] = f
 	}
@@ -118,8 +137,8 @@ func (m *message) check(body []byte, depth int) error {
 			return fmt.Errorf("%s %w", m.name, errTag)
 		}
 		body = body[n:]
-		f, known := m.fields[number]
-		if !known {
+		f := m.field(number)
+		if f == nil {
 			n = protowire.ConsumeFieldValue(number, wire, body)
 			if n < 0 {
 				return fmt.Errorf("%s: unknown field %d %w", m.name, number, errCut)
@@ -137,7 +156,7 @@ func (m *message) check(body []byte, depth int) error {
 }
 
 // check checks the value of a field at the start of body and returns its length.
-func (f field) check(wire protowire.Type, number protowire.Number, body []byte, depth int) (int, error) {
+func (f *field) check(wire protowire.Type, number protowire.Number, body []byte, depth int) (int, error) {
 	if wire == protowire.BytesType && f.canPack {
 		value, n := protowire.ConsumeBytes(body)
 		if n < 0 {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	otelattribute "go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploggrpc"
@@ -73,7 +74,7 @@ func TestSDKs(t *testing.T) {
 
 			loggers := sdklog.NewLoggerProvider(sdklog.WithResource(res), sdklog.WithProcessor(sdklog.NewSimpleProcessor(out.logs)))
 			var record otellog.Record
-			record.SetBody(otellog.StringValue("paid"))
+			record.SetBody(otelattribute.StringValue("paid"))
 			record.SetTimestamp(time.Unix(1_800_000_000, 0))
 			loggers.Logger("l").Emit(ctx, record)
 			require.NoError(t, loggers.Shutdown(ctx))
@@ -138,7 +139,8 @@ func TestGRPCRefusals(t *testing.T) {
 	require.Contains(t, malformed.Message(), "ScopeLogs.log_records")
 	large := refused(make([]byte, 2000))
 	require.Equal(t, codes.ResourceExhausted, large.Code())
-	require.Contains(t, large.Message(), "collector.otlp.maxRequestBytes")
+	require.Contains(t, large.Message(), "larger than max (2000 vs. 1000)")
+	require.Equal(t, 1.0, testutil.ToFloat64(r.metrics.refused.WithLabelValues("logs", "too_large")))
 	require.Empty(t, large.Details(), "without RetryInfo an SDK gives up")
 
 	s.err = queue.ErrFull
