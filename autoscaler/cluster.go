@@ -3,12 +3,14 @@ package autoscaler
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -27,6 +29,7 @@ import (
 // cluster holds the clients for one cluster.
 type cluster struct {
 	config  *rest.Config
+	http    *http.Client
 	scheme  *runtime.Scheme
 	kube    *kubernetes.Clientset
 	dynamic dynamic.Interface
@@ -48,10 +51,13 @@ func connect(config *rest.Config) (*cluster, error) {
 		}
 	}
 	var err error
-	if k.kube, err = kubernetes.NewForConfig(config); err != nil {
+	if k.http, err = rest.HTTPClientFor(config); err != nil {
 		return nil, fmt.Errorf("make client: %w", err)
 	}
-	if k.dynamic, err = dynamic.NewForConfig(config); err != nil {
+	if k.kube, err = kubernetes.NewForConfigAndClient(config, k.http); err != nil {
+		return nil, fmt.Errorf("make client: %w", err)
+	}
+	if k.dynamic, err = dynamic.NewForConfigAndClient(config, k.http); err != nil {
 		return nil, fmt.Errorf("make client: %w", err)
 	}
 	return k, nil
@@ -66,29 +72,27 @@ func (k *cluster) greet(ctx context.Context) error {
 
 // open makes the clients that need to know what the cluster serves.
 func (k *cluster) open(a *Autoscaler) error {
-	http, err := rest.HTTPClientFor(k.config)
-	if err != nil {
-		return fmt.Errorf("make client: %w", err)
-	}
-	mapper, err := apiutil.NewDynamicRESTMapper(k.config, http)
+	mapper, err := apiutil.NewDynamicRESTMapper(k.config, k.http)
 	if err != nil {
 		return fmt.Errorf("read what the cluster serves: %w", err)
 	}
+	namespaces := map[string]cache.Config{}
+	for _, namespace := range a.cfg.Namespaces {
+		namespaces[namespace] = cache.Config{}
+	}
 	k.cache, err = cache.New(k.config, cache.Options{
-		HTTPClient: http, Scheme: k.scheme, Mapper: mapper, ByObject: workload.CachedObjects(),
-		ReaderFailOnMissingInformer: true, DefaultWatchErrorHandler: k.onWatchError,
+		HTTPClient: k.http, Scheme: k.scheme, Mapper: mapper, ByObject: workload.CachedObjects(),
+		DefaultNamespaces: namespaces, ReaderFailOnMissingInformer: true, DefaultWatchErrorHandler: k.onWatchError,
 	})
 	if err != nil {
 		return fmt.Errorf("make cache: %w", err)
 	}
-	if k.client, err = client.New(k.config, client.Options{HTTPClient: http, Scheme: k.scheme, Mapper: mapper}); err != nil {
+	if k.client, err = client.New(k.config, client.Options{HTTPClient: k.http, Scheme: k.scheme, Mapper: mapper}); err != nil {
 		return fmt.Errorf("make client: %w", err)
 	}
-	scales, err := scale.NewForConfig(rest.CopyConfig(k.config), mapper, dynamic.LegacyAPIPathResolverFunc, scale.NewDiscoveryScaleKindResolver(k.kube.Discovery()))
-	if err != nil {
-		return fmt.Errorf("make scale client: %w", err)
-	}
-	metrics, err := metricsclient.NewForConfig(k.config)
+	// The scale client wants a REST client without a group; the discovery client's is one.
+	scales := scale.New(k.kube.Discovery().RESTClient(), mapper, dynamic.LegacyAPIPathResolverFunc, scale.NewDiscoveryScaleKindResolver(k.kube.Discovery()))
+	metrics, err := metricsclient.NewForConfigAndClient(k.config, k.http)
 	if err != nil {
 		return fmt.Errorf("make metrics client: %w", err)
 	}
@@ -129,4 +133,5 @@ func (k *cluster) close() {
 	if k.signals != nil {
 		k.signals.Close()
 	}
+	utilnet.CloseIdleConnectionsFor(k.http.Transport)
 }

@@ -17,6 +17,8 @@ type Config struct {
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 	// InstallCRDs installs the CustomResourceDefinitions, or brings them up to date, instead of waiting until somebody does.
 	InstallCRDs bool `json:"installCRDs,omitempty"`
+	// Namespaces are the namespaces whose policies are carried out. Empty means all.
+	Namespaces []string `json:"namespaces,omitempty"`
 	// LeaderElection decides which of several autoscalers acts.
 	LeaderElection LeaderElectionConfig `json:"leaderElection"`
 	// Signal says where signals come from.
@@ -58,6 +60,11 @@ func DefaultConfig() Config {
 
 // Validate checks the configuration. Errors name the field.
 func (c Config) Validate() error {
+	for i, namespace := range c.Namespaces {
+		if namespace == "" {
+			return fmt.Errorf("namespaces[%d]: must not be empty", i)
+		}
+	}
 	if err := c.LeaderElection.validate(); err != nil {
 		return fmt.Errorf("leaderElection.%w", err)
 	}

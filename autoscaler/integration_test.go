@@ -28,6 +28,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -109,7 +110,7 @@ func newWorld(t *testing.T) *world {
 	}
 	transport, err := rest.HTTPClientFor(config)
 	require.NoError(t, err)
-	t.Cleanup(transport.CloseIdleConnections)
+	t.Cleanup(func() { utilnet.CloseIdleConnectionsFor(transport.Transport) })
 	ensureInstalled(t, path)
 	c, err := client.New(config, client.Options{Scheme: scheme, HTTPClient: transport})
 	require.NoError(t, err)
@@ -134,14 +135,14 @@ func ensureInstalled(t *testing.T, path string) {
 	require.NoError(t, err)
 	a.cfg.InstallCRDs = true
 	require.NoError(t, a.ensureDefinitions(t.Context(), k))
-	k.kube.Discovery().RESTClient().(*rest.RESTClient).Client.CloseIdleConnections()
+	k.close()
 }
 
 // newAutoscaler fills in what is not set with short defaults.
 func newAutoscaler(t *testing.T, cfg Config) *Autoscaler {
 	t.Helper()
 	base := DefaultConfig()
-	base.Kubeconfig, base.InstallCRDs = cfg.Kubeconfig, cfg.InstallCRDs
+	base.Kubeconfig, base.InstallCRDs, base.Namespaces = cfg.Kubeconfig, cfg.InstallCRDs, cfg.Namespaces
 	base.LeaderElection.Namespace = cfg.LeaderElection.Namespace
 	base.LeaderElection.LeaseDuration = model.Duration(3 * time.Second)
 	base.LeaderElection.RenewDeadline = model.Duration(2 * time.Second)
@@ -159,7 +160,7 @@ func newAutoscaler(t *testing.T, cfg Config) *Autoscaler {
 
 // start runs an autoscaler until the test ends or stop is called.
 func (w *world) start() (a *Autoscaler, stop func()) {
-	a = newAutoscaler(w.t, Config{Kubeconfig: w.path, LeaderElection: LeaderElectionConfig{Namespace: w.namespace}, InstallCRDs: true, Signal: signalURL(w.url)})
+	a = newAutoscaler(w.t, Config{Kubeconfig: w.path, Namespaces: []string{w.namespace}, LeaderElection: LeaderElectionConfig{Namespace: w.namespace}, InstallCRDs: true, Signal: signalURL(w.url)})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	done := make(chan struct{})
 	go func() {
@@ -180,6 +181,11 @@ func (w *world) deployment(name string, replicas int32) {
 			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{
 				Containers: []corev1.Container{{Name: "main", Image: "none"}}}}},
 	}))
+	w.eventually("the deployment's pods", func() bool {
+		var d appsv1.Deployment
+		require.NoError(w.t, w.client.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, &d))
+		return d.Status.Replicas == replicas
+	})
 }
 
 func (w *world) policy(name string, edit func(*v1alpha1.WorkloadAutoscaler)) *v1alpha1.WorkloadAutoscaler {

@@ -128,9 +128,9 @@ func (a *Autoscaler) watchKubeconfig(ctx context.Context, print [sha256.Size]byt
 // lead takes part in leader election, and carries policies out while it leads. It returns when leadership is lost or the context ends.
 func (a *Autoscaler) lead(ctx context.Context, k *cluster, book closingJournal) error {
 	election := a.cfg.LeaderElection
-	lockConfig := rest.CopyConfig(k.config)
-	lockConfig.Timeout = time.Duration(election.RenewDeadline) / 2
-	lockClient, err := kubernetes.NewForConfig(lockConfig)
+	lockHTTP := *k.http
+	lockHTTP.Timeout = time.Duration(election.RenewDeadline) / 2
+	lockClient, err := kubernetes.NewForConfigAndClient(k.config, &lockHTTP)
 	if err != nil {
 		return fmt.Errorf("make client for the lease: %w", err)
 	}

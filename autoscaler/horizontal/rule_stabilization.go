@@ -12,19 +12,32 @@ type stabilization struct{}
 func (stabilization) name() string { return "stabilization" }
 
 func (stabilization) judge(s *state) verdict {
-	up, down := s.behavior.up.window, s.behavior.down.window
+	up, down := s.behavior.up.window, s.behavior.down.window+s.silence()
 	stable := s.in.History.stabilize(s.in.Now, s.in.Current, s.replicas, up, down)
 	switch {
 	case stable == s.replicas:
 		return pass(s, "Stable", "no recent recommendation speaks against it")
 	case s.replicas < s.in.Current:
 		return change(stable, "ScaleDownStabilized", fmt.Sprintf("the highest recommendation of the last %s is %d%s",
-			short(down), stable, s.young(down)))
+			short(down.Round(time.Second)), stable, s.young(down)))
 	case s.replicas > s.in.Current:
 		return change(stable, "ScaleUpStabilized", fmt.Sprintf("the lowest recommendation of the last %s is %d%s",
 			short(up), stable, s.young(up)))
 	}
 	return change(stable, "Stabilized", fmt.Sprintf("recent recommendations ask for %d", stable))
+}
+
+// silence is how long ago the quietest of the signals was last heard. The window of scaling in ends there and not now: a rate
+// falls to nothing while its source is silent and not yet old enough to be stale, and what is computed from silence
+// must not count as a smaller load. Once the source is heard again, the window is the usual one.
+func (s *state) silence() time.Duration {
+	var longest time.Duration
+	for i := range s.readings {
+		if r := &s.readings[i]; r.known() && r.signal.Age != nil {
+			longest = max(longest, *r.signal.Age)
+		}
+	}
+	return longest
 }
 
 // young says so when the history is shorter than the window: after a restart, the replicas found then count as recommended.

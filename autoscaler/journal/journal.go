@@ -70,6 +70,9 @@ type Journal struct {
 	logger     otellog.Logger
 	tracer     trace.Tracer
 	log        *slog.Logger
+	// logBox and spanBox are shut down here rather than by the providers, which leave that out when the time is up already.
+	logBox  *logProcessor
+	spanBox *spanProcessor
 
 	mu      sync.RWMutex
 	current map[[2]string]decision.Record
@@ -114,8 +117,9 @@ func (j *Journal) open(ctx context.Context, cfg Config, instance string, lost *p
 	if err != nil {
 		return err
 	}
-	j.logs = sdklog.NewLoggerProvider(sdklog.WithResource(res), sdklog.WithProcessor(newLogProcessor(logExporter, cfg.Capacity, j.log, lost)))
-	j.spans = sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithSpanProcessor(newSpanProcessor(spanExporter, cfg.Capacity, j.log, lost)))
+	j.logBox, j.spanBox = newLogProcessor(logExporter, cfg.Capacity, j.log, lost), newSpanProcessor(spanExporter, cfg.Capacity, j.log, lost)
+	j.logs = sdklog.NewLoggerProvider(sdklog.WithResource(res), sdklog.WithProcessor(j.logBox))
+	j.spans = sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithSpanProcessor(j.spanBox))
 	j.metrics = sdkmetric.NewMeterProvider(sdkmetric.WithResource(res),
 		sdkmetric.WithReader(sdkmetric.NewPeriodicReader(metricExporter, sdkmetric.WithInterval(time.Duration(cfg.MetricsInterval)))))
 	j.logger, j.tracer = j.logs.Logger(scope), j.spans.Tracer(scope)
@@ -175,5 +179,13 @@ func (j *Journal) Forget(namespace, name string) {
 
 // Close delivers what is waiting, until the context ends, and closes the connection.
 func (j *Journal) Close(ctx context.Context) error {
-	return errors.Join(j.logs.Shutdown(ctx), j.spans.Shutdown(ctx), j.metrics.Shutdown(ctx), j.connection.Close())
+	closers := []func(context.Context) error{j.logBox.Shutdown, j.spanBox.Shutdown, j.metrics.Shutdown}
+	failures := make([]error, len(closers))
+	var group sync.WaitGroup
+	for i, shutdown := range closers {
+		group.Go(func() { failures[i] = shutdown(ctx) })
+	}
+	group.Wait()
+	failures = append(failures, j.logs.Shutdown(ctx), j.spans.Shutdown(ctx), j.connection.Close())
+	return errors.Join(failures...)
 }
