@@ -42,9 +42,9 @@ func TestSilenceIsNoSmallerLoad(t *testing.T) {
 	}
 }
 
-// TestASlowSourceDelaysScalingInOnly exports once a minute: its falling value is followed
+// TestASlowSourceIsFollowedWhenItIsHeard exports once a minute: its falling value is followed
 // once it is heard after the fall, and its rising value at once.
-func TestASlowSourceDelaysScalingInOnly(t *testing.T) {
+func TestASlowSourceIsFollowedWhenItIsHeard(t *testing.T) {
 	w := newWorkload(6).behavior(0, 0)
 	for age := range 60 {
 		assert.Equal(t, int32(6), w.quiet(60, time.Duration(age)*time.Second).tick().DesiredReplicas)

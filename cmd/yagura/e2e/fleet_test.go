@@ -286,8 +286,10 @@ func (f *fleet) cutHigh(t *testing.T) {
 	for _, name := range []string{"catalog", "checkout"} {
 		eventually(t, 60*time.Second, name+" is scaled out", f.between(ctx, name, 3, 12))
 	}
-	before := f.peaks(t, ctx)
 	f.mute(t, ctx, "PUT")
+	// What was read before the cut may still be acted upon for a moment.
+	time.Sleep(3 * time.Second)
+	before := f.peaks(t, ctx)
 	throughout(t, 25*time.Second, "no scaling in without a signal", f.notBelow(ctx, before))
 	for _, name := range []string{"catalog", "checkout"} {
 		f.holds(t, ctx, name)

@@ -14,10 +14,14 @@ import (
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/ptr"
 )
 
 // cluster is a running development cluster.
@@ -224,4 +228,17 @@ func (s shopControl) do(t *testing.T, ctx context.Context, method, path string) 
 func (s shopControl) load(t *testing.T, ctx context.Context, rps int) {
 	t.Helper()
 	s.do(t, ctx, "PUT", "/load?rps="+strconv.Itoa(rps))
+}
+
+// deployment is one of a single container that is named as the deployment.
+func deployment(name, image string, replicas int32, labels map[string]string, spec corev1.PodSpec) *appsv1.Deployment {
+	spec.Containers = []corev1.Container{{Name: name, Image: image, ImagePullPolicy: corev1.PullIfNotPresent}}
+	return &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: ptr.To(replicas),
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec},
+		},
+	}
 }
