@@ -104,7 +104,7 @@ func (b *batch) encode(of func(*file) resource) ([]byte, error) {
 func (b *batch) positions() queue.Positions {
 	positions := make(queue.Positions, len(b.moved))
 	for f := range b.moved {
-		positions[f.id.source()] = f.position().encode()
+		positions[f.source()] = f.position().encode()
 	}
 	return positions
 }

@@ -53,7 +53,10 @@ type Config struct {
 // Files are plain text files, one line a record.
 type Files struct {
 	// Path is a file, or a pattern as of path/filepath.Match. Compressed files that
-	// it matches are left out.
+	// it matches are left out. What is left of a file after its rotation is read even
+	// if the pattern does not match its new name (which must begin with the old one);
+	// but a file that was both made and rotated while no collector ran is only found
+	// by a pattern that matches rotated names too, such as "app.log*".
 	Path string `json:"path"`
 	// ServiceName is the service.name of the lines; empty means the file's base name.
 	ServiceName string `json:"serviceName,omitempty"`

@@ -52,6 +52,8 @@ func (p *pieces) end() {
 	}
 }
 
+func (f *file) source() string { return f.id.source(f.origin.plain()) }
+
 func (f *file) position() position {
 	p := position{Offset: f.offset, Tail: hashTail(f.tail)}
 	for s := range f.pieces {

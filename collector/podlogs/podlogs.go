@@ -147,7 +147,7 @@ func (t *Tailer) load() error {
 	}
 	now := t.clock.Now()
 	for source, encoded := range positions {
-		id, ok := parseSource(source)
+		id, plain, ok := parseSource(source)
 		if !ok {
 			continue // another source's
 		}
@@ -157,7 +157,7 @@ func (t *Tailer) load() error {
 				"source", source, "err", err)
 			continue
 		}
-		t.known[id] = &known{position: p, seen: now}
+		t.known[id] = &known{position: p, plain: plain, seen: now}
 	}
 	return nil
 }
@@ -281,7 +281,7 @@ func (t *Tailer) flush(ctx context.Context) (bool, error) {
 	}
 	now := t.clock.Now()
 	for f := range t.batch.moved {
-		t.known[f.id] = &known{position: f.position(), seen: now}
+		t.known[f.id] = &known{position: f.position(), plain: f.origin.plain(), seen: now}
 	}
 	t.metrics.stalled.Set(0)
 	t.payload = nil
@@ -294,7 +294,7 @@ func (t *Tailer) forget(ctx context.Context, now time.Time) {
 	gone := queue.Positions{}
 	for id, k := range t.known {
 		if t.files[id] == nil && now.Sub(k.seen) >= forgetAfter {
-			gone[id.source()] = nil
+			gone[id.source(k.plain)] = nil
 			delete(t.known, id)
 		}
 	}

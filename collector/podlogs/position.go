@@ -75,23 +75,33 @@ func appendTail(tail, text []byte) []byte {
 // fileID names a file whatever its path is.
 type fileID struct{ device, inode uint64 }
 
-const sourcePrefix = "file:"
+// Under these names, followed by the file's id, the queue keeps positions.
+const (
+	podPrefix   = "pod:"
+	plainPrefix = "file:"
+)
 
-// source is the name under which the queue keeps the position.
-func (id fileID) source() string {
-	return fmt.Sprintf("%s%x:%x", sourcePrefix, id.device, id.inode)
+// source is the name under which the queue keeps the position of a file.
+func (id fileID) source(plain bool) string {
+	prefix := podPrefix
+	if plain {
+		prefix = plainPrefix
+	}
+	return fmt.Sprintf("%s%x:%x", prefix, id.device, id.inode)
 }
 
-func parseSource(source string) (fileID, bool) {
-	var id fileID
-	text, ok := strings.CutPrefix(source, sourcePrefix)
-	if !ok {
-		return fileID{}, false
+func parseSource(source string) (id fileID, plain, ok bool) {
+	text, plain := strings.CutPrefix(source, plainPrefix)
+	if !plain {
+		text, ok = strings.CutPrefix(source, podPrefix)
+		if !ok {
+			return fileID{}, false, false
+		}
 	}
 	if _, err := fmt.Sscanf(text, "%x:%x", &id.device, &id.inode); err != nil {
-		return fileID{}, false
+		return fileID{}, false, false
 	}
-	return id, id.source() == source
+	return id, plain, id.source(plain) == source
 }
 
 // eachLine calls visit for every line in text that is ended by a newline, with

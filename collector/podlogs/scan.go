@@ -27,23 +27,26 @@ type scanner struct {
 	config  Config
 	folders func(path string) // told of each folder in which pods or containers appear
 
-	found    []candidate
-	complete bool // every folder could be listed
-	errs     []error
+	found []candidate
+	errs  []error
+	// Whether every folder could be listed. If not, a file that was not found is not
+	// known to be gone.
+	podsComplete, filesComplete bool
 }
 
 // list reads a folder. One that is gone is empty.
-func (s *scanner) list(path string) []fs.DirEntry {
+func (s *scanner) list(path string, complete *bool) []fs.DirEntry {
 	entries, err := os.ReadDir(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.complete = false
+		*complete = false
 		s.errs = append(s.errs, err)
 	}
 	return entries
 }
 
 func (s *scanner) scan() {
-	s.found, s.errs, s.complete = nil, nil, true
+	s.found, s.errs = nil, nil
+	s.podsComplete, s.filesComplete = true, true
 	if s.config.PodsDir != "" {
 		s.scanPods(s.config.PodsDir)
 	}
@@ -54,27 +57,26 @@ func (s *scanner) scan() {
 
 func (s *scanner) scanPods(dir string) {
 	if _, err := os.Stat(dir); err != nil {
-		// It may come, or come back. Until then nothing is known to be gone.
-		s.complete = false
+		s.podsComplete = false // it may come, or come back
 		if !errors.Is(err, fs.ErrNotExist) {
 			s.errs = append(s.errs, err)
 		}
 		return
 	}
 	s.folders(dir)
-	for _, podEntry := range s.list(dir) {
+	for _, podEntry := range s.list(dir, &s.podsComplete) {
 		pod, ok := podFolder(podEntry.Name())
 		if !ok {
 			continue
 		}
 		podPath := filepath.Join(dir, podEntry.Name())
 		s.folders(podPath)
-		for _, containerEntry := range s.list(podPath) {
+		for _, containerEntry := range s.list(podPath, &s.podsComplete) {
 			if !containerEntry.IsDir() {
 				continue
 			}
 			containerPath := filepath.Join(podPath, containerEntry.Name())
-			for _, entry := range s.list(containerPath) {
+			for _, entry := range s.list(containerPath, &s.podsComplete) {
 				restarts, rotated, ok := containerFile(entry.Name())
 				if !ok {
 					continue
@@ -105,7 +107,7 @@ func (s *scanner) scanFiles(files Files) {
 		o := origin{path: path, service: files.ServiceName}
 		s.found = append(s.found, candidate{path: path, origin: o})
 		dir, base := filepath.Split(path)
-		for _, entry := range s.list(filepath.Clean(dir)) {
+		for _, entry := range s.list(filepath.Clean(dir), &s.filesComplete) {
 			suffix, ok := strings.CutPrefix(entry.Name(), base)
 			if ok && (strings.HasPrefix(suffix, ".") || strings.HasPrefix(suffix, "-")) && !compressed(entry.Name()) {
 				s.found = append(s.found, candidate{
@@ -128,7 +130,15 @@ const (
 // known is a position that the queue has.
 type known struct {
 	position position
-	seen     time.Time
+	plain    bool
+	seen     time.Time // when a scan found the file last
+}
+
+func (s *scanner) complete(plain bool) bool {
+	if plain {
+		return s.filesComplete
+	}
+	return s.podsComplete
 }
 
 // scan opens the files that are new and notes which are gone.
@@ -169,11 +179,13 @@ func (t *Tailer) scan(ctx context.Context, now time.Time) {
 			t.trouble("a log file cannot be opened", err)
 		}
 	}
-	if !t.scanner.complete {
-		for _, f := range t.files {
+	for _, f := range t.files {
+		if !t.scanner.complete(f.origin.plain()) {
 			f.seen = now
 		}
-		for _, k := range t.known {
+	}
+	for _, k := range t.known {
+		if !t.scanner.complete(k.plain) {
 			k.seen = now
 		}
 	}
@@ -217,7 +229,7 @@ func (t *Tailer) open(ctx context.Context, c candidate, now time.Time) error {
 		}
 		f.offset = f.size
 		// Kept at once, or a restart before the first line would skip what came between.
-		err := t.queue.SavePositions(ctx, queue.Logs, queue.Positions{id.source(): f.position().encode()})
+		err := t.queue.SavePositions(ctx, queue.Logs, queue.Positions{f.source(): f.position().encode()})
 		if err != nil {
 			return errors.Join(err, handle.Close())
 		}
