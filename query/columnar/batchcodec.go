@@ -233,7 +233,7 @@ func decodeBatch(data []byte) (*chunk, error) {
 	if d.err != nil || (c.table != Logs && c.table != Spans) {
 		return nil, fmt.Errorf("decode batch: unknown table %d", c.table)
 	}
-	if namesAt > int64(len(data)) {
+	if namesAt < int64(d.off) || namesAt > int64(len(data)) {
 		return nil, fmt.Errorf("decode batch: name dictionary: %w", errBadLength)
 	}
 	if c.names = readNames(data[namesAt:]); c.names == nil {
