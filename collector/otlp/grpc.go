@@ -95,12 +95,12 @@ func (r *Receiver) receive(stream grpc.ServerStream, s *signal) *refusal {
 		return refused
 	}
 	defer release()
-	body, err := receiveFrame(ctx, stream)
+	body, err := r.receiveFrame(stream)
 	switch code := status.Code(err); {
 	case err == nil:
 	case code == codes.ResourceExhausted:
-		return r.tooLarge()
-	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
+		return r.tooLarge() // the client has gRPC's own message, which names the limit too
+	case errors.Is(err, errLate):
 		return &refusal{
 			reason: "timeout", code: codes.DeadlineExceeded, retry: true,
 			err: fmt.Errorf("the request did not arrive within %s", r.config.RequestTimeout),
@@ -111,9 +111,12 @@ func (r *Receiver) receive(stream grpc.ServerStream, s *signal) *refusal {
 	return r.accept(ctx, s, body, peerOf(ctx))
 }
 
-// receiveFrame reads the message, but no longer than ctx allows: returning from
-// the handler ends the stream, and with it the read.
-func receiveFrame(ctx context.Context, stream grpc.ServerStream) (frame, error) {
+// errLate says that a message did not arrive in time.
+var errLate = errors.New("late")
+
+// receiveFrame reads the message, but no longer than the request timeout:
+// returning from the handler ends the stream, and with it the read.
+func (r *Receiver) receiveFrame(stream grpc.ServerStream) (frame, error) {
 	type result struct {
 		body frame
 		err  error
@@ -124,11 +127,13 @@ func receiveFrame(ctx context.Context, stream grpc.ServerStream) (frame, error) 
 		err := stream.RecvMsg(&body)
 		received <- result{body: body, err: err}
 	}()
+	timer := r.clock.NewTimer(time.Duration(r.config.RequestTimeout))
+	defer timer.Stop()
 	select {
 	case got := <-received:
 		return got.body, got.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	case <-timer.C():
+		return nil, errLate
 	}
 }
 

@@ -140,7 +140,9 @@ func TestGRPCRefusals(t *testing.T) {
 	large := refused(make([]byte, 2000))
 	require.Equal(t, codes.ResourceExhausted, large.Code())
 	require.Contains(t, large.Message(), "larger than max (2000 vs. 1000)")
-	require.Equal(t, 1.0, testutil.ToFloat64(r.metrics.refused.WithLabelValues("logs", "too_large")))
+	require.Eventually(t, func() bool { // gRPC answers before the handler has counted
+		return testutil.ToFloat64(r.metrics.refused.WithLabelValues("logs", "too_large")) == 1
+	}, 5*time.Second, time.Millisecond)
 	require.Empty(t, large.Details(), "without RetryInfo an SDK gives up")
 
 	s.err = queue.ErrFull
