@@ -15,9 +15,14 @@ type Config struct {
 	MaxBodyBytes int64 `json:"maxBodyBytes"`
 	// MaxDecodedBytes bounds a body after decompression. Default 32 MiB.
 	MaxDecodedBytes int64 `json:"maxDecodedBytes"`
-	// MaxInFlightBytes bounds the decompressed bodies held at once, over all
-	// requests; further requests are told to come again. Default 256 MiB.
+	// MaxInFlightBytes bounds the memory of the requests that are being taken at
+	// once: their decompressed bodies and 256 bytes for each element. Further
+	// requests are told to come again. Default 256 MiB.
 	MaxInFlightBytes int64 `json:"maxInFlightBytes"`
+	// MaxElements is the most records, attributes, points, samples and labels of one
+	// request together. Each takes far more memory than bytes in the request.
+	// Default 500,000.
+	MaxElements int `json:"maxElements"`
 	// MaxLineBytes bounds a log line. Default 256 KiB.
 	MaxLineBytes int `json:"maxLineBytes"`
 	// MaxRowBytes bounds a log line or span with all its fields. Default 1 MiB.
@@ -56,6 +61,7 @@ func DefaultConfig() Config {
 		MaxBodyBytes:        16 << 20,
 		MaxDecodedBytes:     32 << 20,
 		MaxInFlightBytes:    256 << 20,
+		MaxElements:         500_000,
 		MaxLineBytes:        256 << 10,
 		MaxRowBytes:         1 << 20,
 		MaxFields:           512,
@@ -81,6 +87,7 @@ func (c Config) Validate() error {
 		{"maxBodyBytes", c.MaxBodyBytes},
 		{"maxDecodedBytes", c.MaxDecodedBytes},
 		{"maxInFlightBytes", c.MaxInFlightBytes},
+		{"maxElements", int64(c.MaxElements)},
 		{"maxLineBytes", int64(c.MaxLineBytes)},
 		{"maxRowBytes", int64(c.MaxRowBytes)},
 		{"maxFields", int64(c.MaxFields)},
@@ -101,8 +108,8 @@ func (c Config) Validate() error {
 	if c.TenantBytesPerSecond < 0 {
 		errs = append(errs, fmt.Errorf("tenantBytesPerSecond: must not be negative, is %d", c.TenantBytesPerSecond))
 	}
-	if c.MaxInFlightBytes < c.MaxDecodedBytes {
-		errs = append(errs, fmt.Errorf("maxInFlightBytes: %d is less than maxDecodedBytes, so the largest request could never be taken", c.MaxInFlightBytes))
+	if most := 2*c.MaxDecodedBytes + int64(c.MaxElements)*elementBytes; c.MaxInFlightBytes < most {
+		errs = append(errs, fmt.Errorf("maxInFlightBytes: %d is less than twice maxDecodedBytes and %d bytes for each of maxElements (%d), so the largest request could never be taken", c.MaxInFlightBytes, elementBytes, most))
 	}
 	if c.TenantBytesPerSecond > 0 && c.TenantBurstBytes < c.MaxDecodedBytes/4 {
 		// A request larger than the burst would be refused for ever.

@@ -68,6 +68,9 @@ func (g *Ingester) storeLoki(req *http.Request) (*rowBatch, error) {
 			return nil, err
 		}
 		g.telemetry.bytes.WithLabelValues(protocolLoki, signalLogs).Add(float64(len(body)))
+		if err := g.fitJSON(body, l); err != nil {
+			return nil, err
+		}
 		if err := decodeLokiJSON(b, body); err != nil {
 			return nil, undecodable(err)
 		}
@@ -77,6 +80,9 @@ func (g *Ingester) storeLoki(req *http.Request) (*rowBatch, error) {
 			return nil, err
 		}
 		g.telemetry.bytes.WithLabelValues(protocolLoki, signalLogs).Add(float64(len(body)))
+		if err := g.fitProto(body, &pushRequest, l); err != nil {
+			return nil, err
+		}
 		if err := g.decodeLokiProto(b, body); err != nil {
 			return nil, undecodable(err)
 		}

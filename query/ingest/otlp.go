@@ -31,13 +31,26 @@ type exportResponse interface {
 type otlpSignal struct {
 	name    string
 	service string // of gRPC
+	root    *message
 	export  func(g *Ingester, ctx context.Context, id columnar.BatchID, body []byte, enc encoding) (exportResponse, error)
 }
 
 var otlpSignals = []otlpSignal{
-	{signalLogs, "opentelemetry.proto.collector.logs.v1.LogsService", (*Ingester).exportLogs},
-	{signalTraces, "opentelemetry.proto.collector.trace.v1.TraceService", (*Ingester).exportTraces},
-	{signalMetrics, "opentelemetry.proto.collector.metrics.v1.MetricsService", (*Ingester).exportMetrics},
+	{signalLogs, "opentelemetry.proto.collector.logs.v1.LogsService", logsRequest, (*Ingester).exportLogs},
+	{signalTraces, "opentelemetry.proto.collector.trace.v1.TraceService", tracesRequest, (*Ingester).exportTraces},
+	{signalMetrics, "opentelemetry.proto.collector.metrics.v1.MetricsService", metricsRequest, (*Ingester).exportMetrics},
+}
+
+// take decodes and stores a body that the lease covers, after a look at its shape.
+func (s otlpSignal) take(g *Ingester, ctx context.Context, id columnar.BatchID, body []byte, enc encoding, l *lease) (exportResponse, error) {
+	fit := func() error { return g.fitProto(body, s.root, l) }
+	if enc == encodingJSON {
+		fit = func() error { return g.fitJSON(body, l) }
+	}
+	if err := fit(); err != nil {
+		return nil, err
+	}
+	return s.export(g, ctx, id, body, enc)
 }
 
 // decodable is what pdata's export requests have in common.
@@ -46,7 +59,7 @@ type decodable interface {
 	UnmarshalJSON([]byte) error
 }
 
-func decodeOTLP(into decodable, body []byte, enc encoding, root *message) (err error) {
+func decodeOTLP(into decodable, body []byte, enc encoding) (err error) {
 	// The JSON decoder of pdata is not ours, and one message must never end the
 	// process for all others.
 	defer func() {
@@ -60,9 +73,6 @@ func decodeOTLP(into decodable, body []byte, enc encoding, root *message) (err e
 		}
 		return nil
 	}
-	if err := checkNesting(body, root); err != nil {
-		return undecodable(err)
-	}
 	if err := into.UnmarshalProto(body); err != nil {
 		return undecodable(fmt.Errorf("decode OTLP protobuf: %w", err))
 	}
@@ -71,7 +81,7 @@ func decodeOTLP(into decodable, body []byte, enc encoding, root *message) (err e
 
 func (g *Ingester) exportLogs(ctx context.Context, id columnar.BatchID, body []byte, enc encoding) (exportResponse, error) {
 	req := plogotlp.NewExportRequest()
-	if err := decodeOTLP(req, body, enc, logsRequest); err != nil {
+	if err := decodeOTLP(req, body, enc); err != nil {
 		return nil, err
 	}
 	b := g.newRowBatch(id, columnar.Logs, signalLogs)
@@ -99,7 +109,7 @@ func (g *Ingester) exportLogs(ctx context.Context, id columnar.BatchID, body []b
 
 func (g *Ingester) exportTraces(ctx context.Context, id columnar.BatchID, body []byte, enc encoding) (exportResponse, error) {
 	req := ptraceotlp.NewExportRequest()
-	if err := decodeOTLP(req, body, enc, tracesRequest); err != nil {
+	if err := decodeOTLP(req, body, enc); err != nil {
 		return nil, err
 	}
 	b := g.newRowBatch(id, columnar.Spans, signalTraces)
@@ -128,7 +138,7 @@ func (g *Ingester) exportTraces(ctx context.Context, id columnar.BatchID, body [
 
 func (g *Ingester) exportMetrics(ctx context.Context, id columnar.BatchID, body []byte, enc encoding) (exportResponse, error) {
 	req := pmetricotlp.NewExportRequest()
-	if err := decodeOTLP(req, body, enc, metricsRequest); err != nil {
+	if err := decodeOTLP(req, body, enc); err != nil {
 		return nil, err
 	}
 	refused, err := g.storeOTLPMetrics(ctx, id, req.Metrics())

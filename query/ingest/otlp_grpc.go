@@ -24,6 +24,7 @@ func (g *Ingester) NewGRPCServer(opts ...grpc.ServerOption) *grpc.Server {
 	opts = append([]grpc.ServerOption{
 		grpc.ForceServerCodecV2(rawCodec{}),
 		grpc.MaxRecvMsgSize(int(g.cfg.MaxDecodedBytes)),
+		grpc.MaxConcurrentStreams(maxConcurrentCalls),
 		grpc.ChainUnaryInterceptor(g.recoverRPC),
 	}, opts...)
 	s := grpc.NewServer(opts...)
@@ -32,6 +33,10 @@ func (g *Ingester) NewGRPCServer(opts ...grpc.ServerOption) *grpc.Server {
 	}
 	return s
 }
+
+// maxConcurrentCalls bounds the messages that one connection has on the way; gRPC
+// holds them in memory before a handler sees them.
+const maxConcurrentCalls = 32
 
 // rawMessage is a message that is still encoded.
 type rawMessage []byte
@@ -101,7 +106,7 @@ func (g *Ingester) exportRPC(ctx context.Context, s otlpSignal, body rawMessage)
 		return nil, err
 	}
 	g.telemetry.bytes.WithLabelValues(protocolOTLPGRPC, s.name).Add(float64(len(body)))
-	resp, err := s.export(g, ctx, id, body, encodingProto)
+	resp, err := s.take(g, ctx, id, body, encodingProto, l)
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func (g *Ingester) otlpExport(c echo.Context, s otlpSignal, enc encoding) (expor
 		return nil, err
 	}
 	g.telemetry.bytes.WithLabelValues(protocolOTLPHTTP, s.name).Add(float64(len(body)))
-	return s.export(g, c.Request().Context(), id, body, enc)
+	return s.take(g, c.Request().Context(), id, body, enc, l)
 }
 
 func otlpEncoding(contentType string) (encoding, error) {

@@ -159,7 +159,9 @@ func TestOTLPExamples(t *testing.T) {
 func TestOTLPRefusesWhatItCannotRead(t *testing.T) {
 	good := protoOf(t, logsRequest(1))
 	bomb := gzipped(t, make([]byte, 4<<20))
-	small := func(o *ingest.Options) { o.Config.MaxBodyBytes, o.Config.MaxDecodedBytes = 1<<20, 2<<20 }
+	small := func(o *ingest.Options) {
+		o.Config.MaxBodyBytes, o.Config.MaxDecodedBytes, o.Config.MaxElements = 1<<20, 2<<20, 1000
+	}
 	for name, c := range map[string]struct {
 		body   []byte
 		header []string
@@ -182,6 +184,8 @@ func TestOTLPRefusesWhatItCannotRead(t *testing.T) {
 		"too large":            {make([]byte, 1<<20+1), nil, 413, "maxBodyBytes", "too_large"},
 		"bomb":                 {bomb, []string{"Content-Encoding", "gzip"}, 413, "larger than 2097152", "too_large"},
 		"zstd bomb":            {zstded(t, make([]byte, 4<<20)), []string{"Content-Encoding", "zstd"}, 413, "", "too_large"},
+		"many records":         {protoOf(t, logsRequest(2000)), nil, 413, "maxElements", "too_large"},
+		"many records, JSON":   {[]byte(`{"resourceLogs":[{"scopeLogs":[{"logRecords":[` + strings.Repeat("{},", 3000) + `{}]}]}]}`), []string{"Content-Type", jsonType}, 413, "maxElements", "too_large"},
 		"nested too deeply":    {nestedBody(20000), nil, 400, "deeply", "undecodable"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -370,37 +374,44 @@ func TestStoreErrorsTellWhetherToComeAgain(t *testing.T) {
 
 func TestOverloadTellsToComeAgain(t *testing.T) {
 	r := newRig(t, func(o *ingest.Options) {
-		o.Config.MaxBodyBytes, o.Config.MaxDecodedBytes, o.Config.MaxInFlightBytes = 1<<20, 1<<20, 1<<20
+		o.Config.MaxBodyBytes, o.Config.MaxDecodedBytes, o.Config.MaxElements = 1<<20, 1<<20, 4000
+		o.Config.MaxInFlightBytes = 2<<20 + 4000*256
 	})
-	// A request that is still being read holds most of the budget.
-	slow, w := io.Pipe()
+	// Requests that are still being read hold most of the budget: 1 MiB each.
 	ended := make(chan int)
-	go func() {
-		req, err := http.NewRequest(http.MethodPost, r.url+"/v1/logs", slow)
-		if err == nil {
-			req.Header.Set("Content-Type", protoType)
-			var resp *http.Response
-			if resp, err = r.client.Do(req); err == nil {
-				resp.Body.Close()
-				ended <- resp.StatusCode
-				return
+	hold := func() *io.PipeWriter {
+		body, w := io.Pipe()
+		t.Cleanup(func() { w.Close() }) // or a failure would leave the server waiting
+		go func() {
+			code := -1
+			req, err := http.NewRequest(http.MethodPost, r.url+"/v1/logs", body)
+			if err == nil {
+				req.Header.Set("Content-Type", protoType)
+				if resp, err := r.client.Do(req); err == nil {
+					resp.Body.Close()
+					code = resp.StatusCode
+				}
 			}
-		}
-		ended <- -1
-	}()
-	_, err := w.Write(make([]byte, 700<<10))
-	require.NoError(t, err)
+			ended <- code
+		}()
+		_, err := w.Write(make([]byte, 700<<10))
+		require.NoError(t, err)
+		return w
+	}
+	slow := []*io.PipeWriter{hold(), hold()}
 	var a answer
 	require.Eventually(t, func() bool {
-		a = r.post("/v1/logs", protoOf(t, logsRequest(1000)), "Content-Type", protoType)
+		a = r.post("/v1/logs", protoOf(t, logsRequest(1900)), "Content-Type", protoType)
 		return a.code != http.StatusOK
-	}, 10*time.Second, 10*time.Millisecond)
+	}, 20*time.Second, 10*time.Millisecond)
 	require.Equal(t, http.StatusServiceUnavailable, a.code)
 	require.NotEmpty(t, a.header.Get("Retry-After"))
-	require.NoError(t, w.Close())
-	require.Equal(t, http.StatusBadRequest, <-ended, "zeros are no protobuf")
+	for _, w := range slow {
+		require.NoError(t, w.Close())
+		require.Equal(t, http.StatusBadRequest, <-ended, "zeros are no protobuf")
+	}
 	require.Equal(t, 1.0, r.counter("yagura_ingest_rejected_requests_total", "reason", "overloaded"))
-	a = r.post("/v1/logs", protoOf(t, logsRequest(1000)), "Content-Type", protoType)
+	a = r.post("/v1/logs", protoOf(t, logsRequest(1900)), "Content-Type", protoType)
 	require.Equal(t, http.StatusOK, a.code, "the budget was given back")
 }
 

@@ -84,11 +84,17 @@ func (g *Ingester) storeRemoteWrite(req *http.Request, version remote.WriteMessa
 	}
 	g.telemetry.bytes.WithLabelValues(protocolRemoteWrite, signalMetrics).Add(float64(len(body)))
 	if version == remote.WriteV2MessageType {
+		if err := g.fitProto(body, &writeRequestV2, l); err != nil {
+			return written{}, nil, err
+		}
 		var m writev2.Request
 		if err := proto.Unmarshal(body, &m); err != nil {
 			return written{}, nil, undecodable(fmt.Errorf("decode remote write 2.0: %w", err))
 		}
 		return g.storeWrite(req, id, broughtV2(&m), func(app *metrics.Appender) error { return appendV2(app, &m) })
+	}
+	if err := g.fitProto(body, &writeRequestV1, l); err != nil {
+		return written{}, nil, err
 	}
 	var m prompb.WriteRequest
 	if err := proto.Unmarshal(body, &m); err != nil {

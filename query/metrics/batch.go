@@ -90,15 +90,20 @@ func (s *Store) AppendBatch(ctx context.Context, id columnar.BatchID, write func
 func (s *Store) append(ctx context.Context, write func(*Appender) error) (Result, error) {
 	start := time.Now()
 	app := s.newAppender(ctx)
+	stored := false
+	defer func() { // also when write panics: an open appender holds up compaction
+		if !stored {
+			_ = app.app.Rollback()
+			s.metrics.batches.WithLabelValues("failed").Inc()
+		}
+	}()
 	if err := write(app); err != nil {
-		_ = app.app.Rollback()
-		s.metrics.batches.WithLabelValues("failed").Inc()
 		return Result{}, err
 	}
 	if err := s.commit(app.app); err != nil {
-		s.metrics.batches.WithLabelValues("failed").Inc()
 		return Result{}, err
 	}
+	stored = true
 	s.metrics.observe(app.result, time.Since(start))
 	return app.result, nil
 }
