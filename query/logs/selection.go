@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -24,6 +25,25 @@ type execution struct {
 	bytes atomic.Int64
 	rows  atomic.Int64
 	err   atomic.Pointer[error]
+
+	mu   sync.Mutex
+	open []func() error // closes the selections made so far
+}
+
+func (e *execution) opened(closer func() error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.open = append(e.open, closer)
+}
+
+// close closes what the engine has left open: it forgets one leg of a binary
+// operation when the other cannot be evaluated.
+func (e *execution) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, closer := range e.open {
+		_ = closer()
+	}
 }
 
 func (e *execution) fail(err error) error {
@@ -86,10 +106,12 @@ func newSelection[S any](ctx context.Context, exec *execution, r columnar.Reader
 	if err != nil {
 		return nil, exec.fail(err)
 	}
-	return &selection[S]{
+	s := &selection[S]{
 		ctx: ctx, exec: exec, cur: cur, forStream: forStream,
 		streams: map[uint64]*streamState[S]{}, meta: labels.NewScratchBuilder(16), row: -1,
-	}, nil
+	}
+	exec.opened(s.close)
+	return s, nil
 }
 
 // next moves to the next row and reports false at the end or after an error.
