@@ -270,12 +270,13 @@ func TestLimitsNameThemselves(t *testing.T) {
 		set   func(*logs.Config)
 		query string
 	}{
-		"maxSeries":      {func(c *logs.Config) { c.MaxSeries = 10 }, `count_over_time({app="x"}[1m])`},
-		"maxInnerSeries": {func(c *logs.Config) { c.MaxInnerSeries = 10 }, `topk(1, count_over_time({app="x"}[1m]))`},
-		"maxPoints":      {func(c *logs.Config) { c.MaxPoints = 100 }, `count_over_time({app="x"}[1m])`},
-		"maxQueryRows":   {func(c *logs.Config) { c.MaxQueryRows = 20 }, `{app="x"}`},
-		"maxQueryBytes":  {func(c *logs.Config) { c.MaxQueryBytes = 50 }, `{app="x"}`},
-		"maxStreams":     {func(c *logs.Config) { c.MaxStreams = 20 }, `{app="x"}`},
+		"maxSeries":        {func(c *logs.Config) { c.MaxSeries = 10 }, `count_over_time({app="x"}[1m])`},
+		"maxInnerSeries":   {func(c *logs.Config) { c.MaxInnerSeries = 10 }, `topk(1, count_over_time({app="x"}[1m]))`},
+		"maxWindowSamples": {func(c *logs.Config) { c.MaxWindowSamples = 60 }, `sum(count_over_time({app="x"}[1m]))`},
+		"maxPoints":        {func(c *logs.Config) { c.MaxPoints = 100 }, `count_over_time({app="x"}[1m])`},
+		"maxQueryRows":     {func(c *logs.Config) { c.MaxQueryRows = 20 }, `{app="x"}`},
+		"maxQueryBytes":    {func(c *logs.Config) { c.MaxQueryBytes = 50 }, `{app="x"}`},
+		"maxStreams":       {func(c *logs.Config) { c.MaxStreams = 20 }, `{app="x"}`},
 	} {
 		for _, flags := range []string{"", "categorize-labels"} {
 			t.Run(name+" "+flags, func(t *testing.T) {

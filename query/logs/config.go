@@ -29,6 +29,10 @@ type Config struct {
 	// MaxInnerSeries is how many series a metric query may hold before it
 	// aggregates them; it must be positive.
 	MaxInnerSeries int `json:"maxInnerSeries"`
+	// MaxWindowSamples is how many samples a metric query may hold for one window
+	// ([5m]) when its windows overlap or its aggregation needs all of them at once.
+	// Each takes about 32 bytes.
+	MaxWindowSamples int `json:"maxWindowSamples"`
 	// MaxConcurrent is how many queries run at once; others wait within their
 	// timeout. It must be positive.
 	MaxConcurrent int `json:"maxConcurrent"`
@@ -39,17 +43,18 @@ type Config struct {
 // DefaultConfig fits one machine.
 func DefaultConfig() Config {
 	return Config{
-		MaxLines:       5000,
-		MaxQueryRange:  model.Duration(721 * time.Hour), // a month of 30 days, and the hour that makes asking for one easy
-		MaxQueryText:   64 << 10,
-		MaxQueryBytes:  128 << 30,
-		MaxQueryRows:   0,
-		MaxStreams:     1_000_000,
-		MaxSeries:      100_000,
-		MaxPoints:      20_000_000,
-		MaxInnerSeries: 500_000,
-		MaxConcurrent:  16,
-		Timeout:        model.Duration(time.Minute),
+		MaxLines:         5000,
+		MaxQueryRange:    model.Duration(721 * time.Hour), // a month of 30 days, and the hour that makes asking for one easy
+		MaxQueryText:     64 << 10,
+		MaxQueryBytes:    128 << 30,
+		MaxQueryRows:     0,
+		MaxStreams:       1_000_000,
+		MaxSeries:        100_000,
+		MaxPoints:        20_000_000,
+		MaxInnerSeries:   500_000,
+		MaxWindowSamples: 20_000_000,
+		MaxConcurrent:    16,
+		Timeout:          model.Duration(time.Minute),
 	}
 }
 
@@ -69,6 +74,7 @@ func (c Config) Validate() error {
 		{"maxSeries", int64(c.MaxSeries), true},
 		{"maxPoints", int64(c.MaxPoints), true},
 		{"maxInnerSeries", int64(c.MaxInnerSeries), true},
+		{"maxWindowSamples", int64(c.MaxWindowSamples), false},
 		{"maxConcurrent", int64(c.MaxConcurrent), true},
 		{"timeout", int64(c.Timeout), true},
 	} {

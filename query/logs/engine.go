@@ -89,7 +89,7 @@ func (e *Engine) exec(ctx context.Context, req Request) (logqlmodel.Result, *exe
 	params := logql.ParamsWithExpressionOverride{Params: literal, ExpressionOverride: expr}
 	exec := &execution{cfg: e.cfg}
 	defer exec.close()
-	q := &querier{reader: e.reader, exec: exec, plain: e.plain, everyLine: req.Interval == 0}
+	q := &querier{reader: e.reader, exec: exec, plain: e.plain, req: req}
 	lim := e.limitsOf(req)
 	// The engine's own timeout is out of the way: begin's names the bound it is.
 	res, err := e.run(user.InjectOrgID(ctx, "yagura"), q, params, lim)

@@ -56,6 +56,7 @@ type sampleIterator struct {
 	// keeps something for each of them, whatever it aggregates them to.
 	series  map[uint64]struct{}
 	last    log.LabelsResult
+	window  *windowGuard
 	pending []pendingSample
 	at      pendingSample
 	hash    uint64
@@ -94,6 +95,9 @@ func (it *sampleIterator) extract() error {
 		it.sel.kept++
 		for _, s := range samples {
 			if err := it.countSeries(s.Labels); err != nil {
+				return err
+			}
+			if err := it.window.add(ts); err != nil {
 				return err
 			}
 			// The hash tells samples apart that share series, time and value; two

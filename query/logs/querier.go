@@ -21,9 +21,7 @@ type querier struct {
 	exec   *execution
 	// plain switches the push-down off; the differential test compares both.
 	plain bool
-	// everyLine is false when the engine may pass over lines that it has read
-	// (the interval parameter), so that the limit cannot be pushed.
-	everyLine bool
+	req   Request
 }
 
 // SelectLogs implements logql.Querier. Start is inclusive, end exclusive.
@@ -44,7 +42,8 @@ func (q *querier) SelectLogs(ctx context.Context, p logql.SelectLogParams) (iter
 	if err != nil {
 		return nil, err
 	}
-	if exact && q.everyLine {
+	// With an interval the engine passes over lines that it has read.
+	if exact && q.req.Interval == 0 {
 		query.Limit = int(p.Limit)
 	}
 	correctPipelines(expr)
@@ -95,7 +94,10 @@ func (q *querier) SelectSamples(ctx context.Context, p logql.SelectSampleParams)
 	if err != nil {
 		return nil, err
 	}
-	return &sampleIterator{sel: sel, series: map[uint64]struct{}{}}, nil
+	return &sampleIterator{
+		sel: sel, series: map[uint64]struct{}{},
+		window: newWindowGuard(q.exec.cfg.MaxWindowSamples, expr, q.req),
+	}, nil
 }
 
 // unixNano saturates, since the engine subtracts ranges and offsets from times
