@@ -2,10 +2,8 @@ package scrape
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,13 +12,10 @@ import (
 	"github.com/prometheus/prometheus/discovery"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/scrape"
+	"golang.org/x/sync/errgroup"
 )
 
-// reloadInterval is how soon a changed list of targets takes effect. Prometheus
-// waits 5 s, for lists of thousands; a node has a handful.
-const reloadInterval = time.Second
-
-// Options is what the scraper needs from the process it runs in.
+// Options is what a Scraper needs from the process it runs in.
 type Options struct {
 	Config Config
 	// External labels (cluster, node) are put on series that lack them.
@@ -30,94 +25,97 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
-// Scraper scrapes targets. Create it with New, then Run it once.
+// Scraper scrapes the configured targets.
 type Scraper struct {
-	cfg       *config.Config
-	logger    *slog.Logger
-	manager   *scrape.Manager
-	discovery *discovery.Manager
-	cancel    context.CancelFunc // of the discovery manager's context
+	config     *config.Config
+	appendable *appendable
+	log        *slog.Logger
+	registerer prometheus.Registerer
 }
 
-type metrics struct {
-	samples prometheus.Counter
-	dropped *prometheus.CounterVec
-}
-
-func newMetrics(reg prometheus.Registerer) (*metrics, error) {
-	m := &metrics{
+// New returns a Scraper; Run starts it, once.
+func New(o Options) (*Scraper, error) {
+	loaded, err := o.Config.load()
+	if err != nil {
+		return nil, err
+	}
+	a := &appendable{
+		sink:     o.Sink,
+		external: o.External,
+		log:      o.Logger,
 		samples: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "yagura_collector_scrape_samples_total", Help: "Scraped samples that are in the queue.",
+			Name: "yagura_scrape_samples_total",
+			Help: "Scraped samples handed to the queue.",
 		}),
 		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "yagura_collector_scrape_dropped_samples_total", Help: "Scraped samples that were not queued, by reason.",
+			Name: "yagura_scrape_samples_dropped_total",
+			Help: "Samples, native histograms and exemplars that were scraped and lost, by reason.",
 		}, []string{"reason"}),
 	}
-	for _, c := range []prometheus.Collector{m.samples, m.dropped} {
-		if err := reg.Register(c); err != nil {
-			return nil, fmt.Errorf("register scrape metrics: %w", err)
+	for _, collector := range []prometheus.Collector{a.samples, a.dropped} {
+		if err := o.Registerer.Register(collector); err != nil {
+			return nil, fmt.Errorf("register the metrics of the scraper: %w", err)
 		}
 	}
-	return m, nil
+	return &Scraper{
+		config: loaded, appendable: a, log: o.Logger,
+		// Prometheus' own metrics of scraping and discovery, told apart from those of
+		// a Prometheus in the same process.
+		registerer: prometheus.WrapRegistererWithPrefix("yagura_scrape_", o.Registerer),
+	}, nil
 }
 
-// New validates the configuration; nothing is scraped before Run.
-func New(o Options) (*Scraper, error) {
-	cfg, err := o.Config.load(o.Logger)
-	if err != nil {
-		return nil, err
-	}
-	m, err := newMetrics(o.Registerer)
-	if err != nil {
-		return nil, err
-	}
-	sdMetrics, err := discovery.CreateAndRegisterSDMetrics(o.Registerer)
-	if err != nil {
-		return nil, fmt.Errorf("register discovery metrics: %w", err)
-	}
-	manager, err := scrape.NewManager(&scrape.Options{
-		AppendMetadata:          true,
-		ParseST:                 true,
-		DiscoveryReloadInterval: model.Duration(reloadInterval),
-	}, o.Logger, nil, nil, &storer{sink: o.Sink, external: o.External, metrics: m}, o.Registerer)
-	if err != nil {
-		return nil, fmt.Errorf("create the scrape manager: %w", err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	d := discovery.NewManager(ctx, o.Logger, o.Registerer, sdMetrics, discovery.Updatert(reloadInterval))
-	if d == nil {
-		cancel()
-		return nil, errors.New("create the discovery manager: see the log")
-	}
-	return &Scraper{cfg: cfg, logger: o.Logger, manager: manager, discovery: d, cancel: cancel}, nil
-}
+// Changes of targets are gathered for a moment before they take effect, so that a
+// file that is written in pieces is not followed piece by piece.
+const (
+	discoveryDelay = 200 * time.Millisecond
+	reloadDelay    = 500 * time.Millisecond
+)
 
-// Run scrapes until ctx is done.
+// Run scrapes until ctx is done, and returns nil then.
 func (s *Scraper) Run(ctx context.Context) error {
-	defer s.cancel()
-	targets := map[string]discovery.Configs{}
-	for _, job := range s.cfg.ScrapeConfigs {
-		targets[job.JobName] = job.ServiceDiscoveryConfigs
+	if len(s.config.ScrapeConfigs) == 0 {
+		<-ctx.Done()
+		return nil
 	}
-	if err := s.manager.ApplyConfig(s.cfg); err != nil {
-		return fmt.Errorf("apply configs: %w", err)
-	}
-	if err := s.discovery.ApplyConfig(targets); err != nil {
-		return fmt.Errorf("apply configs: %w", err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := s.discovery.Run(); err != nil && !errors.Is(err, context.Canceled) {
-			s.logger.Error("discovery ended", "error", err)
-		}
-	})
-	stop := context.AfterFunc(ctx, s.manager.Stop)
-	err := s.manager.Run(s.discovery.SyncCh())
-	stop()
-	s.cancel()
-	wg.Wait()
+	log := slog.New(newQuiet(s.log.Handler()))
+	sdMetrics, err := discovery.CreateAndRegisterSDMetrics(s.registerer)
 	if err != nil {
-		return fmt.Errorf("scrape: %w", err)
+		return fmt.Errorf("prepare discovery: %w", err)
 	}
-	return ctx.Err()
+	group, ctx := errgroup.WithContext(ctx)
+	discoverer := discovery.NewManager(ctx, log, s.registerer, sdMetrics,
+		discovery.Name("scrape"), discovery.Updatert(discoveryDelay))
+	if discoverer == nil {
+		return fmt.Errorf("prepare discovery: its metrics are registered already")
+	}
+	scraper, err := scrape.NewManager(&scrape.Options{
+		AppendMetadata:           true,
+		DiscoveryReloadInterval:  model.Duration(reloadDelay),
+		DiscoveryReloadOnStartup: true,
+	}, log, nil, nil, s.appendable, s.registerer)
+	if err != nil {
+		return fmt.Errorf("prepare scraping: %w", err)
+	}
+	if err := scraper.ApplyConfig(s.config); err != nil {
+		return fmt.Errorf("prepare scraping: %w", err)
+	}
+	targets := make(map[string]discovery.Configs)
+	for _, entry := range s.config.ScrapeConfigs {
+		targets[entry.JobName] = entry.ServiceDiscoveryConfigs
+	}
+	if err := discoverer.ApplyConfig(targets); err != nil {
+		return fmt.Errorf("prepare discovery: %w", err)
+	}
+	group.Go(func() error {
+		_ = discoverer.Run() // returns only because ctx is done
+		return nil
+	})
+	group.Go(func() error { return scraper.Run(discoverer.SyncCh()) })
+	group.Go(func() error {
+		<-ctx.Done()
+		scraper.Stop()
+		return nil
+	})
+	return group.Wait()
 }

@@ -3,7 +3,6 @@ package scrape_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -87,7 +86,7 @@ func start(t *testing.T, s *sink, job string) *prometheus.Registry {
 	s.series, s.types = map[string]float64{}, map[string]writev2.Metadata_MetricType{}
 	reg := prometheus.NewRegistry()
 	sc, err := scrape.New(scrape.Options{
-		Config:   scrape.Config{Configs: []json.RawMessage{json.RawMessage(job)}},
+		Config:   configured(job),
 		External: labels.FromStrings("cluster", "c1", "node", "n1"),
 		Sink:     s, Logger: slog.New(slog.DiscardHandler), Registerer: reg,
 	})
@@ -99,11 +98,18 @@ func start(t *testing.T, s *sink, job string) *prometheus.Registry {
 	go func() { ended <- sc.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; !errors.Is(err, context.Canceled) {
+		if err := <-ended; err != nil {
 			t.Errorf("Run: %v", err)
 		}
 	})
 	return reg
+}
+
+// configured returns the defaults with one job.
+func configured(job string) scrape.Config {
+	c := scrape.DefaultConfig()
+	c.Configs = []json.RawMessage{json.RawMessage(job)}
+	return c
 }
 
 func target(t *testing.T, body func() string) string {
@@ -151,9 +157,13 @@ func TestStaticTarget(t *testing.T) {
 func TestTargetsFromAFileThatComesLater(t *testing.T) {
 	var s sink
 	addr := target(t, func() string { return "late 1\n" })
-	file := filepath.Join(t.TempDir(), "targets.json")
+	folder := filepath.Join(t.TempDir(), "later") // which is not there yet either
+	file := filepath.Join(folder, "targets.json")
 	start(t, &s, fmt.Sprintf(`{"job_name":"files","scrape_interval":"100ms","scrape_timeout":"100ms","file_sd_configs":[{"files":[%q],"refresh_interval":"100ms"}]}`, file))
 	groups := fmt.Sprintf(`[{"targets":[%q],"labels":{"node":"fake-0"}}]`, addr)
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(file, []byte(groups), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +176,55 @@ func TestAFullQueueIsCounted(t *testing.T) {
 	addr := target(t, func() string { return "a 1\n" })
 	reg := start(t, &s, fmt.Sprintf(`{"job_name":"app","scrape_interval":"100ms","scrape_timeout":"100ms","static_configs":[{"targets":[%q]}]}`, addr))
 	waitFor(t, "dropped samples by reason", func() bool {
-		n, err := testutil.GatherAndCount(reg, "yagura_collector_scrape_dropped_samples_total")
+		n, err := testutil.GatherAndCount(reg, "yagura_scrape_samples_dropped_total")
+		return err == nil && n == 1
+	})
+}
+
+// TestRealExposition scrapes what a node_exporter exposed: thousands of series, in
+// several records.
+func TestRealExposition(t *testing.T) {
+	path := "../../../shared/data/metrics/node_exporter.prom"
+	content, err := os.ReadFile(path)
+	if os.IsNotExist(err) && os.Getenv("CI") != "true" {
+		t.Skipf("%s is not here", path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s sink
+	var wide strings.Builder // more than one record holds
+	for i := range 3000 {
+		fmt.Fprintf(&wide, "wide{i=\"%d\"} 1\n", i)
+	}
+	addr := target(t, func() string { return string(content) + wide.String() })
+	start(t, &s, fmt.Sprintf(`{"job_name":"node","scrape_interval":"500ms","scrape_timeout":"500ms","static_configs":[{"targets":[%q]}]}`, addr))
+	common := fmt.Sprintf(`instance=%q, job="node", node="n1"`, addr)
+	added := fmt.Sprintf(`{__name__="scrape_samples_scraped", cluster="c1", %s}`, common)
+	waitFor(t, added, func() bool { v, ok := s.get(added); return ok && v > 5000 })
+	load := fmt.Sprintf(`{__name__="node_load1", cluster="c1", %s}`, common)
+	if v, _ := s.get(load); v != 0.21 {
+		t.Errorf("%s = %v", load, v)
+	}
+	scraped, _ := s.get(added)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if own := 5; len(s.series) != int(scraped)+own {
+		t.Errorf("%d series arrived of %v scraped and %d about the scrape", len(s.series), scraped, own)
+	}
+}
+
+func TestWhatHasNoPlaceIsCounted(t *testing.T) {
+	var s sink
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/openmetrics-text; version=1.0.0")
+		fmt.Fprint(w, "# TYPE a counter\na_total 1 # {trace_id=\"x\"} 1\n# EOF\n")
+	}))
+	t.Cleanup(srv.Close)
+	reg := start(t, &s, fmt.Sprintf(`{"job_name":"app","scrape_interval":"100ms","scrape_timeout":"100ms","static_configs":[{"targets":[%q]}]}`,
+		strings.TrimPrefix(srv.URL, "http://")))
+	waitFor(t, "dropped exemplars", func() bool {
+		n, err := testutil.GatherAndCount(reg, "yagura_scrape_samples_dropped_total")
 		return err == nil && n == 1
 	})
 }
@@ -177,11 +235,12 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		"another discovery":      {`{"job_name":"a","kubernetes_sd_configs":[{"role":"pod"}]}`, "kubernetes_sd_configs"},
 		"timeout above interval": {`{"job_name":"a","scrape_interval":"1s","scrape_timeout":"2s"}`, "timeout"},
 		"no name":                {`{"static_configs":[]}`, "job_name"},
+		"not an object":          {`"a"`, "configs[0]"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := scrape.Config{Configs: []json.RawMessage{json.RawMessage(tc.job)}}.Validate()
-			if err == nil || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), "configs") {
-				t.Errorf("error %v, want one that names configs and %s", err, tc.says)
+			err := configured(tc.job).Validate()
+			if err == nil || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), "configs[0]") {
+				t.Errorf("error %v, want one that names configs[0] and %s", err, tc.says)
 			}
 		})
 	}
