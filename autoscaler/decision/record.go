@@ -130,6 +130,20 @@ type Record struct {
 // Scaled reports whether the target's replicas were set.
 func (r Record) Scaled() bool { return r.Outcome == ScaledOut || r.Outcome == ScaledIn }
 
+// Alarming reports whether somebody should look at it: the API failed, a signal that the policy needs is unknown, or somebody else
+// drives the target. A hold by a window, a rate or a limit is the policy at work.
+func (r Record) Alarming() bool {
+	if r.Outcome == Failed {
+		return true
+	}
+	for i := range r.Verdicts {
+		if v := &r.Verdicts[i]; v.Action == Hold && (v.Rule == "freshness" || v.Rule == "ownership") {
+			return true
+		}
+	}
+	return false
+}
+
 // JSON returns the record as one line of JSON.
 func (r Record) JSON() ([]byte, error) {
 	line, err := json.Marshal(r)

@@ -10,11 +10,11 @@ func (bounds) name() string { return "bounds" }
 func (bounds) judge(s *state) verdict {
 	switch current := s.in.Current; {
 	case current > s.policy.Max:
-		v := change(s.policy.Max, "AboveMaximum", fmt.Sprintf("the current %s are above the maximum of %d", plural(current, "replica"), s.policy.Max))
+		v := change(s.policy.Max, "AboveMaximum", fmt.Sprintf("%d is above the maximum of %d", current, s.policy.Max))
 		v.settled = true
 		return v
 	case current < s.policy.Min:
-		v := change(s.policy.Min, "BelowMinimum", fmt.Sprintf("the current %s are below the minimum of %d", plural(current, "replica"), s.policy.Min))
+		v := change(s.policy.Min, "BelowMinimum", fmt.Sprintf("%d is below the minimum of %d", current, s.policy.Min))
 		v.settled = true
 		return v
 	}

@@ -18,8 +18,8 @@ func (stabilization) judge(s *state) verdict {
 	case stable == s.replicas:
 		return pass(s, "Stable", "no recent recommendation speaks against it")
 	case s.replicas < s.in.Current:
-		return change(stable, "ScaleDownStabilized", fmt.Sprintf("the highest recommendation of the last %s is %d%s",
-			short(down.Round(time.Second)), stable, s.young(down)))
+		return change(stable, "ScaleDownStabilized", fmt.Sprintf("the highest recommendation of the last %s is %d%s%s",
+			short(s.behavior.down.window), stable, s.since(), s.young(down)))
 	case s.replicas > s.in.Current:
 		return change(stable, "ScaleUpStabilized", fmt.Sprintf("the lowest recommendation of the last %s is %d%s",
 			short(up), stable, s.young(up)))
@@ -38,6 +38,18 @@ func (s *state) silence() time.Duration {
 		}
 	}
 	return longest
+}
+
+// noticeable is the silence from which on a reason mentions it. Whatever is read is some seconds old.
+const noticeable = 20 * time.Second
+
+// since says so when the window ends noticeably before the present.
+func (s *state) since() string {
+	silence := s.silence()
+	if silence < noticeable {
+		return ""
+	}
+	return fmt.Sprintf(", counted back from the last sign of life %s ago", short(silence))
 }
 
 // young says so when the history is shorter than the window: after a restart, the replicas found then count as recommended.

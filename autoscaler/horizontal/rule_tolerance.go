@@ -19,5 +19,5 @@ func (tolerance) judge(s *state) verdict {
 		return pass(s, "OnTarget", fmt.Sprintf("%s, within the tolerance of %s%% up and %s%% down", s.winner.describe(),
 			number(s.behavior.tolerance.Up*100), number(s.behavior.tolerance.Down*100)))
 	}
-	return pass(s, "SameReplicas", fmt.Sprintf("%s, which the current %s fit", s.winner.describe(), plural(s.replicas, "replica")))
+	return pass(s, "SameReplicas", fmt.Sprintf("%s, which asks for no other number than %d", s.winner.describe(), s.replicas))
 }

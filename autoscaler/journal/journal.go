@@ -147,17 +147,17 @@ func (j *Journal) Record(ctx context.Context, record decision.Record, changed bo
 	entry.SetTimestamp(record.Time)
 	entry.SetObservedTimestamp(record.Time)
 	entry.SetBody(attribute.StringValue(string(body)))
-	severity, text := severityOf(record.Outcome)
+	severity, text := severityOf(record)
 	entry.SetSeverity(severity)
 	entry.SetSeverityText(text)
 	j.logger.Emit(ctx, entry)
 }
 
-func severityOf(outcome decision.Outcome) (otellog.Severity, string) {
-	switch outcome {
-	case decision.Failed:
+func severityOf(record decision.Record) (otellog.Severity, string) {
+	switch {
+	case record.Outcome == decision.Failed:
 		return otellog.SeverityError, "ERROR"
-	case decision.Held:
+	case record.Alarming():
 		return otellog.SeverityWarn, "WARN"
 	}
 	return otellog.SeverityInfo, "INFO"

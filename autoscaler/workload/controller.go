@@ -204,7 +204,7 @@ func (c *Controller) evaluate(ctx context.Context, tick *signal.Tick, policy *v1
 			"current", record.CurrentReplicas, "desired", record.DesiredReplicas, "reason", record.Reason)
 	}
 	if reason := eventReason(&record, before, novelty); reason != "" {
-		c.events.add(policy, reason, record.Reason, record.Time)
+		c.events.add(policy, reason, &record)
 	}
 	c.writeStatus(ctx, policy, m)
 }

@@ -69,9 +69,9 @@ func newEventWriter(client eventsclient.EventsV1Interface, instance string, logg
 }
 
 // add queues an event on a policy. It never blocks; an event that finds the queue full is dropped and counted.
-func (w *eventWriter) add(policy *v1alpha1.WorkloadAutoscaler, reason, note string, at time.Time) {
-	kind := corev1.EventTypeNormal
-	if reason == eventHeld || reason == string(decision.Failed) {
+func (w *eventWriter) add(policy *v1alpha1.WorkloadAutoscaler, reason string, record *decision.Record) {
+	kind, note, at := corev1.EventTypeNormal, record.Reason, record.Time
+	if record.Alarming() {
 		kind = corev1.EventTypeWarning
 	}
 	if len(note) > maxNote {
