@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
@@ -128,32 +129,38 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		stamp := w.stamp()
-		client, err := w.connect()
+		client, disconnect, err := w.connect()
 		if err != nil {
 			w.note(err)
 			w.sleep(ctx, retryInterval)
 			continue
 		}
 		w.watch(ctx, client, stamp)
+		disconnect()
 	}
 	return nil
 }
 
-// connect builds a client from the kubeconfig as it is now.
-func (w *Watcher) connect() (kubernetes.Interface, error) {
+// connect builds a client from the kubeconfig as it is now. Call disconnect when
+// it is not used any more.
+func (w *Watcher) connect() (client kubernetes.Interface, disconnect func(), err error) {
 	config, err := w.restConfig()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	config.UserAgent = "yagura-collector"
 	// Protobuf costs a fraction of JSON's memory to decode.
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
-	client, err := kubernetes.NewForConfig(config)
+	transport, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return nil, fmt.Errorf("build the client of the API server: %w", err)
+		return nil, nil, fmt.Errorf("build the transport to the API server: %w", err)
 	}
-	return client, nil
+	client, err = kubernetes.NewForConfigAndClient(config, transport)
+	if err != nil {
+		return nil, nil, fmt.Errorf("build the client of the API server: %w", err)
+	}
+	return client, func() { utilnet.CloseIdleConnectionsFor(transport.Transport) }, nil
 }
 
 func (w *Watcher) restConfig() (*rest.Config, error) {
