@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -292,9 +291,4 @@ func newNodeCommand(flags *commonFlags) *cobra.Command {
 		})
 	}
 	return cmd
-}
-
-// needsLinux explains why a command of node mode is missing.
-func needsLinux() error {
-	return fmt.Errorf("real nodes need Linux and root; this is %s", runtime.GOOS)
 }

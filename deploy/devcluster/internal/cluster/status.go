@@ -11,6 +11,7 @@ import (
 
 	"github.com/yagura-dev/yagura/deploy/devcluster/internal/controlplane"
 	"github.com/yagura-dev/yagura/deploy/devcluster/internal/fleet"
+	"github.com/yagura-dev/yagura/deploy/devcluster/internal/node"
 )
 
 // Phase summarizes a cluster.
@@ -95,9 +96,9 @@ func (c *Cluster) processes(state *State) ([]ProcessStatus, error) {
 	if state.Mode == Fleet {
 		names = append(names, fleet.Kwok)
 	} else {
-		names = append([]string{gatewayName}, names...)
-		for _, node := range state.Nodes {
-			names = append(names, nodeProcess(node.Name))
+		names = append([]string{node.Gateway}, names...)
+		for _, n := range state.Nodes {
+			names = append(names, node.ProcessName(n.Name))
 		}
 	}
 	owners := c.portOwners(state)
@@ -135,12 +136,13 @@ func (c *Cluster) nodes(ctx context.Context, state *State) ([]NodeStatus, error)
 	}
 	result := make([]NodeStatus, 0, len(nodes))
 	for i := range nodes {
-		node := &nodes[i]
+		object := &nodes[i]
+		off := func(n NodeState) bool { return n.Name == object.Name && n.Off }
 		status := NodeStatus{
-			Name: node.Name, Ready: nodeReady(node), Simulated: node.Labels["type"] == "kwok",
-			PoweredOff: fleet.PoweredOff(node) || slices.ContainsFunc(state.Nodes, func(n NodeState) bool { return n.Name == node.Name && n.Off }),
+			Name: object.Name, Ready: nodeReady(object), Simulated: object.Labels["type"] == "kwok",
+			PoweredOff: fleet.PoweredOff(object) || slices.ContainsFunc(state.Nodes, off),
 		}
-		for _, address := range node.Status.Addresses {
+		for _, address := range object.Status.Addresses {
 			if address.Type == "InternalIP" {
 				status.Address = address.Address
 			}
@@ -165,8 +167,8 @@ func phaseOf(status Status) Phase {
 		}
 	}
 	off := 0
-	for _, node := range status.Nodes {
-		if node.PoweredOff && !node.Simulated {
+	for _, n := range status.Nodes {
+		if n.PoweredOff && !n.Simulated {
 			off++
 		}
 	}

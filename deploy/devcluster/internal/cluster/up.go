@@ -14,6 +14,7 @@ import (
 
 	"github.com/yagura-dev/yagura/deploy/devcluster/internal/controlplane"
 	"github.com/yagura-dev/yagura/deploy/devcluster/internal/fleet"
+	"github.com/yagura-dev/yagura/deploy/devcluster/internal/node"
 	"github.com/yagura-dev/yagura/deploy/devcluster/internal/pki"
 	"github.com/yagura-dev/yagura/deploy/devcluster/internal/ports"
 	"github.com/yagura-dev/yagura/deploy/devcluster/internal/process"
@@ -136,7 +137,7 @@ func (c *Cluster) settlePorts(ctx context.Context, state *State) error {
 // portOwners returns which process listens on which ports of the host.
 func (c *Cluster) portOwners(state *State) map[string][]int {
 	if state.Mode == Node {
-		return map[string][]int{gatewayName: {state.Ports.APIServer}}
+		return map[string][]int{node.Gateway: {state.Ports.APIServer}}
 	}
 	return map[string][]int{
 		controlplane.Etcd:              {state.Ports.EtcdClient, state.Ports.EtcdPeer},

@@ -57,7 +57,8 @@ type Config struct {
 	// NetNS is the network namespace that everything runs in; empty for the
 	// host's own.
 	NetNS string
-	// PodCIDR is the range from which nodes are given /24 pod ranges.
+	// PodCIDR is the range from which nodes are given /24 pod ranges; empty when
+	// nodes come with ranges of their own.
 	PodCIDR string
 }
 
@@ -94,6 +95,14 @@ func Setup(c Config, store pki.Store) ([]process.Spec, Credentials, error) {
 	return specs, Credentials{CA: m.ca, Admin: m.admin}, nil
 }
 
+const (
+	caName       = "ca"
+	caCommonName = "kubernetes-ca"
+)
+
+// Authority returns the authority that signs the cluster's servers and clients.
+func Authority(store pki.Store) (*pki.Authority, error) { return store.Authority(caName, caCommonName) }
+
 // material is every file that the flags name.
 type material struct {
 	ca, frontProxyCA, etcdCA *pki.Authority
@@ -112,7 +121,7 @@ func issue(c Config, store pki.Store) (material, error) {
 		to               **pki.Authority
 		name, commonName string
 	}{
-		{&m.ca, "ca", "kubernetes-ca"},
+		{&m.ca, caName, caCommonName},
 		{&m.frontProxyCA, "front-proxy-ca", "front-proxy-ca"},
 		// etcd has its own authority: it admits every client that its authority
 		// signed, which must not be every user of the cluster.
@@ -232,16 +241,20 @@ func apiServerArgs(c Config, m material) []string {
 }
 
 func controllerManagerArgs(c Config, m material) []string {
-	return append(commonArgs(c.Ports.ControllerManager, m.controllerManagerKC, m.controllerManagerTLS),
+	args := append(commonArgs(c.Ports.ControllerManager, m.controllerManagerKC, m.controllerManagerTLS),
 		"--use-service-account-credentials=true",
 		"--service-account-private-key-file="+m.tokenPrivate,
 		"--root-ca-file="+m.ca.CertFile,
 		"--cluster-signing-cert-file="+m.ca.CertFile, "--cluster-signing-key-file="+m.ca.KeyFile,
 		"--requestheader-client-ca-file="+m.frontProxyCA.CertFile,
-		"--allocate-node-cidrs=true",
-		"--cluster-cidr="+c.PodCIDR, "--node-cidr-mask-size=24",
 		"--service-cluster-ip-range="+ServiceCIDR,
+		// The default is a folder of the host, which would be created.
+		"--flex-volume-plugin-dir="+filepath.Join(c.Dir, "volumeplugins"),
 	)
+	if c.PodCIDR == "" {
+		return args
+	}
+	return append(args, "--allocate-node-cidrs=true", "--cluster-cidr="+c.PodCIDR, "--node-cidr-mask-size=24")
 }
 
 func schedulerArgs(c Config, m material) []string {

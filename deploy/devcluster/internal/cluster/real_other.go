@@ -1,3 +1,5 @@
+//go:build !linux
+
 package cluster
 
 import (
@@ -7,24 +9,24 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-const gatewayName = "gateway"
-
-func nodeProcess(name string) string { return "node-" + name }
-
-var errReal = errors.New("node mode: not yet")
+// errNotLinux is why node mode is missing on other systems.
+var errNotLinux = errors.New("node mode needs Linux: nodes are namespaces of its kernel")
 
 func (c *Cluster) stopNodes(context.Context) error   { return nil }
 func (c *Cluster) stopNetwork(context.Context) error { return nil }
-func (c *Cluster) upReal(context.Context, State, UpOptions) error {
-	return errReal
-}
+
+func (c *Cluster) upReal(context.Context, State, UpOptions) error { return errNotLinux }
+
 func (c *Cluster) addReal(context.Context, State, kubernetes.Interface, string, UpOptions) error {
-	return errReal
+	return errNotLinux
 }
+
 func (c *Cluster) removeReal(context.Context, State, kubernetes.Interface, string) error {
-	return errReal
+	return errNotLinux
 }
-func (c *Cluster) powerOffReal(context.Context, State, string) error { return errReal }
+
+func (c *Cluster) powerOffReal(context.Context, State, string) error { return errNotLinux }
+
 func (c *Cluster) powerOnReal(context.Context, State, kubernetes.Interface, string, UpOptions) error {
-	return errReal
+	return errNotLinux
 }
