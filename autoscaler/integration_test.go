@@ -158,9 +158,14 @@ func newAutoscaler(t *testing.T, cfg Config) *Autoscaler {
 	return a
 }
 
-// start runs an autoscaler until the test ends or stop is called.
+// start makes an autoscaler for the test's namespace and runs it until the test ends or stop is called.
 func (w *world) start() (a *Autoscaler, stop func()) {
 	a = newAutoscaler(w.t, Config{Kubeconfig: w.path, Namespaces: []string{w.namespace}, LeaderElection: LeaderElectionConfig{Namespace: w.namespace}, InstallCRDs: true, Signal: signalURL(w.url)})
+	return a, w.run(a)
+}
+
+// run runs an autoscaler until the test ends or stop is called.
+func (w *world) run(a *Autoscaler) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	done := make(chan struct{})
 	go func() {
@@ -169,7 +174,7 @@ func (w *world) start() (a *Autoscaler, stop func()) {
 	}()
 	stop = sync.OnceFunc(func() { cancel(); <-done })
 	w.t.Cleanup(stop)
-	return a, stop
+	return stop
 }
 
 func (w *world) deployment(name string, replicas int32) {
@@ -186,6 +191,14 @@ func (w *world) deployment(name string, replicas int32) {
 		require.NoError(w.t, w.client.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, &d))
 		return d.Status.Replicas == replicas
 	})
+}
+
+func (w *world) replicaSet(name string) {
+	labels := map[string]string{"app": name}
+	two := int32(2)
+	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "none"}}}}
+	w.create(&appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
+		Spec: appsv1.ReplicaSetSpec{Replicas: &two, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: template}})
 }
 
 func (w *world) policy(name string, edit func(*v1alpha1.WorkloadAutoscaler)) *v1alpha1.WorkloadAutoscaler {
@@ -362,11 +375,7 @@ func TestTargetsThatAreNotThere(t *testing.T) {
 
 func TestAnyScalableKind(t *testing.T) {
 	w := newWorld(t)
-	labels := map[string]string{"app": "set"}
-	two := int32(2)
-	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main", Image: "none"}}}}
-	w.create(&appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "set"},
-		Spec: appsv1.ReplicaSetSpec{Replicas: &two, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: template}})
+	w.replicaSet("set")
 	w.signals.set("sum(queue)", 40)
 	w.create(w.policy("set", func(p *v1alpha1.WorkloadAutoscaler) { p.Spec.TargetRef.Kind = "ReplicaSet" }))
 	w.start()
