@@ -184,19 +184,19 @@ type ipAlternatives struct{ *syntax.LineFilterExpr }
 func (f ipAlternatives) Stage() (log.Stage, error) {
 	var all []log.Filterer
 	for cur := f.LineFilterExpr; cur != nil; cur = cur.Left {
-		var any log.Filterer
+		var either log.Filterer
 		for leg := cur; leg != nil; leg = leg.Or {
 			one, err := lineFilter(leg)
 			if err != nil {
 				return nil, err
 			}
-			if any == nil {
-				any = one
+			if either == nil {
+				either = one
 			} else {
-				any = anyFilter{any, one}
+				either = anyFilter{either, one}
 			}
 		}
-		all = append(all, any)
+		all = append(all, either)
 	}
 	return log.NewAndFilters(all).ToStage(), nil
 }

@@ -186,10 +186,24 @@ type nestedAttributes struct {
 
 func (n *nestedAttributes) has(fields []columnar.Field, key, value string) bool {
 	if !n.decoded {
+		if !mayHoldKey(fields, key) {
+			return false
+		}
 		n.decode(fields)
 	}
 	for _, a := range n.all {
 		if a.Key == key && tagText(a.Type, a.Text) == value {
+			return true
+		}
+	}
+	return false
+}
+
+// mayHoldKey spares decoding: the codec writes a key in one way only.
+func mayHoldKey(fields []columnar.Field, key string) bool {
+	quoted := string(appendJSONString(nil, key))
+	for _, f := range fields {
+		if (f.Name == fieldEvents || f.Name == fieldLinks) && (key == tagEvent || strings.Contains(f.Value, quoted)) {
 			return true
 		}
 	}
