@@ -3,6 +3,7 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
 import { useTime } from "../app/time";
+import { combineQueries, PART } from "../lib/promql";
 import { alignSeries, type Frame, type RawSeries, type VectorSample } from "../lib/series";
 import { alignRange, stepSeconds, type TimeRange } from "../lib/time";
 import { type Answer, labelNames, labelValues, metadata, queryInstant, queryRange } from "./prometheus";
@@ -55,6 +56,36 @@ export function usePromInstant(query: string, options: { enabled?: boolean } = {
     placeholderData: keepPreviousData,
     queryFn: ({ signal }): Promise<Answer<VectorSample[]>> => queryInstant(query, time, signal),
   });
+}
+
+/** Several range queries in one request; the answer is found under each part's name. Parts without samples are missing. */
+export function usePromRangeParts(build: (step: number) => Record<string, string>, options: RangeOptions = {}) {
+  const answer = usePromRange((step) => combineQueries(build(step)), options);
+  const parts = useMemo(() => {
+    const found = new Map<string, (number | null)[]>();
+    answer.data?.series.forEach((series, index) => {
+      const column = answer.data.frame.columns[index];
+      if (column) found.set(series.labels[PART] ?? "", column);
+    });
+    return found;
+  }, [answer.data]);
+  return { ...answer, parts };
+}
+
+/** Several instant queries in one request, as samples by part. */
+export function usePromInstantParts<Name extends string>(queries: Record<Name, string>) {
+  const answer = usePromInstant(combineQueries(queries));
+  const parts = useMemo(() => {
+    const found: Partial<Record<Name, VectorSample[]>> = {};
+    for (const { labels, ...sample } of answer.data?.data ?? []) {
+      const { [PART]: name, ...rest } = labels;
+      const list = found[name as Name] ?? [];
+      list.push({ ...sample, labels: rest });
+      found[name as Name] = list;
+    }
+    return found;
+  }, [answer.data]);
+  return { ...answer, parts };
 }
 
 const COARSE_MS = 60_000;

@@ -60,12 +60,7 @@ export function Shell({ children }: { children: ReactNode }) {
               </Text>
             </Link>
           </Group>
-          <UnstyledButton
-            className={classes.search}
-            onClick={spotlight.open}
-            aria-label="Search (Ctrl K)"
-            visibleFrom="sm"
-          >
+          <UnstyledButton className={classes.search} onClick={spotlight.open} visibleFrom="sm">
             <IconSearch size={15} aria-hidden />
             <span className="ellipsis">Find pages, services, metrics…</span>
             <Kbd size="xs">Ctrl K</Kbd>

@@ -53,23 +53,18 @@ function FilterPill({
   const [open, setOpen] = useState(false);
   return (
     <Popover opened={open} onChange={setOpen} position="bottom-start" shadow="md" trapFocus returnFocus>
-      <Popover.Target>
-        <span className={classes.pill}>
-          <button
-            type="button"
-            className={classes.text}
-            onClick={() => setOpen(true)}
-            aria-label={`Edit filter ${filter.label} ${filter.op} ${filter.value}`}
-          >
+      <span className={classes.pill}>
+        <Popover.Target>
+          <button type="button" className={classes.text} onClick={() => setOpen(true)} title="Edit this filter">
             <span className={classes.label}>{filter.label}</span>
             <span className={classes.op}>{filter.op}</span>
             <span>{filter.value || '""'}</span>
           </button>
-          <ActionIcon size="xs" onClick={onRemove} aria-label={`Remove filter ${filter.label}`}>
-            <IconX size={12} />
-          </ActionIcon>
-        </span>
-      </Popover.Target>
+        </Popover.Target>
+        <ActionIcon size="xs" onClick={onRemove} aria-label={`Remove filter ${filter.label}`}>
+          <IconX size={12} />
+        </ActionIcon>
+      </span>
       <Popover.Dropdown>
         {open && (
           <FilterForm

@@ -368,6 +368,44 @@ export function markersOf(sorted: DecisionRecord[]): Marker[] {
   return markers;
 }
 
+/** Marks too close to be told apart, shown as one. */
+export interface MarkerGroup {
+  /** The mark that stands for all: the weightiest, and of equals the newest. */
+  lead: Marker;
+  markers: Marker[];
+  /** Where the group stands, in the unit of `place`. */
+  at: number;
+}
+
+const WEIGHT: Record<Outcome, number> = {
+  Failed: 6,
+  ScaledOut: 5,
+  ScaledIn: 5,
+  Held: 4,
+  Recommended: 3,
+  Observed: 2,
+  Unchanged: 1,
+  Unknown: 0,
+};
+
+/** Groups marks (in time order) whose places lie within `width` of the group's first. */
+export function groupMarkers(markers: Marker[], place: (marker: Marker) => number, width: number): MarkerGroup[] {
+  const groups: MarkerGroup[] = [];
+  let first = Number.NEGATIVE_INFINITY;
+  for (const marker of markers) {
+    const at = place(marker);
+    const group = groups.at(-1);
+    if (group && at - first < width) {
+      group.markers.push(marker);
+      if (WEIGHT[marker.outcome] >= WEIGHT[group.lead.outcome]) group.lead = marker;
+    } else {
+      first = at;
+      groups.push({ lead: marker, markers: [marker], at });
+    }
+  }
+  return groups;
+}
+
 /** One sentence for a verdict's effect on the number of replicas. */
 export function verdictStep(verdict: Verdict): string {
   const { from, to } = verdict;

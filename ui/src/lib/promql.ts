@@ -125,6 +125,19 @@ export function unitOfQuery(expr: string): Unit {
   return unitOf(name);
 }
 
+/** The label that tells apart the parts of a combined query. */
+export const PART = "part";
+
+/**
+ * Several queries as one, each part marked by its name. One request instead of a dozen: a page that refreshes every few
+ * seconds would otherwise queue behind its own requests.
+ */
+export function combineQueries(parts: Record<string, string>): string {
+  return Object.entries(parts)
+    .map(([name, query]) => `label_replace(${query}, "${PART}", ${quote(name)}, "", "")`)
+    .join("\nor\n");
+}
+
 const FILTER_TEXT = /^([a-zA-Z_][a-zA-Z0-9_.]*)\s*(=~|!~|!=|=)\s*(.*)$/;
 
 /** Reads `label=value`, `label!=value`, `label=~regex`; quotes round the value are optional. */

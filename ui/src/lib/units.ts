@@ -44,6 +44,11 @@ export function formatCount(value: number): string {
   return scaled(value, 1000, ["", "k", "M", "G", "T", "P"]).trim();
 }
 
+/** 10,000: an exact number, for counts that people may compare. */
+export function formatInteger(value: number): string {
+  return Math.round(value).toLocaleString("en");
+}
+
 /** Durations from nanoseconds to days; the input is seconds. */
 export function formatSeconds(value: number): string {
   const magnitude = Math.abs(value);
@@ -63,10 +68,10 @@ export function formatSeconds(value: number): string {
   return seconds === 0 ? `${sign}${minutes} min` : `${sign}${minutes} min ${seconds} s`;
 }
 
-/** CPU in cores, in millicores below one tenth of a core. */
+/** CPU in cores, in millicores ("85m", as Kubernetes writes them) below one tenth of a core. */
 export function formatCores(value: number): string {
   if (value === 0) return "0";
-  if (Math.abs(value) < 0.1) return `${trim(value * 1000, value < 0.01 ? 2 : 3)} m`;
+  if (Math.abs(value) < 0.1) return `${trim(value * 1000, value < 0.01 ? 2 : 3)}m`;
   return trim(value, 3);
 }
 

@@ -36,6 +36,8 @@ export interface ChartMark {
 export interface TimeChartProps {
   times: number[];
   series: ChartSeries[];
+  /** The right end of the axis, in seconds; the last time if not given. */
+  end?: number;
   unit: Unit;
   height: number;
   label: string;
@@ -113,7 +115,10 @@ export function makeOptions(latest: { current: TimeChartProps }, around: Surroun
       ...(syncKey ? { sync: { key: syncKey, scales: ["x", null] } } : {}),
     },
     scales: {
-      x: { time: true, range: (_, min, max) => [min, max === min ? max + 1 : max] },
+      x: {
+        time: true,
+        range: (_, min, max) => [min, latest.current.end ?? (max === min ? max + 1 : max)],
+      },
       y: { range: (_, low, high) => yRange(low, high, yMin, yMax, unit) },
     },
     axes: [
@@ -227,7 +232,7 @@ function drawMarks(made: uPlot, marks: ChartMark[]) {
   for (const mark of marks) {
     const x = Math.round(made.valToPos(mark.ms / 1000, "x", true)) + 0.5;
     if (x < bbox.left || x > bbox.left + bbox.width) continue;
-    ctx.strokeStyle = withAlpha(mark.color, 0.55);
+    ctx.strokeStyle = withAlpha(mark.color, 0.45);
     ctx.setLineDash([3 * devicePixelRatio, 3 * devicePixelRatio]);
     ctx.beginPath();
     ctx.moveTo(x, bbox.top);

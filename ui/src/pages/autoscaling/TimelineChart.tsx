@@ -1,10 +1,11 @@
 import { useComputedColorScheme } from "@mantine/core";
+import { useElementSize } from "@mantine/hooks";
 import { useMemo, useState } from "react";
 import { useTime } from "../../app/time";
 import type { ChartSeries } from "../../components/chart/options";
 import { TimeChart } from "../../components/chart/TimeChart";
 import { OUTCOME_ICON, OUTCOME_LABEL, outcomeColor } from "../../components/OutcomeBadge";
-import type { Marker, ObjectiveTrack, Timeline } from "../../lib/autoscaling";
+import { groupMarkers, type Marker, type ObjectiveTrack, type Timeline } from "../../lib/autoscaling";
 import { type Scheme, seriesColor, withAlpha } from "../../lib/colors";
 import { formatClock, formatDateTime } from "../../lib/time";
 import { formatValue } from "../../lib/units";
@@ -14,6 +15,9 @@ import classes from "./TimelineChart.module.css";
 const AXIS = 64;
 const RIGHT = 8;
 const SYNC = "autoscaler";
+
+// What changed the number, or failed to; a line for each hold would hide the curves.
+const DRAWN = new Set(["ScaledOut", "ScaledIn", "Failed"]);
 
 interface TimelineChartProps {
   timeline: Timeline;
@@ -33,7 +37,7 @@ export function TimelineChart({ timeline, selected, onSelect }: TimelineChartPro
   const marks = useMemo(
     () =>
       timeline.markers
-        .filter((marker) => marker.outcome !== "Unchanged")
+        .filter((marker) => DRAWN.has(marker.outcome))
         .map((marker) => ({ ms: marker.ms, color: outcomeColor(marker.outcome, scheme) })),
     [timeline, scheme],
   );
@@ -208,38 +212,56 @@ interface DecisionLaneProps {
   onSelect: (id: string | undefined) => void;
 }
 
+// Marks are 22 pixels wide and may overlap a little.
+const MARK_WIDTH = 20;
+const LISTED = 6;
+
 /** Decisions as marks under the curves, on the same axis. */
 function DecisionLane({ timeline, scheme, zone, selected, onSelect }: DecisionLaneProps) {
+  const { ref, width } = useElementSize();
   const start = (timeline.times[0] ?? 0) * 1000;
   const end = (timeline.times.at(-1) ?? 1) * 1000;
-  const inside = timeline.markers.filter((marker) => marker.ms >= start && marker.ms <= end + 60_000);
-  const place = (marker: Marker) => Math.min(1, Math.max(0, (marker.ms - start) / Math.max(1, end - start)));
+  const groups = useMemo(() => {
+    const share = (marker: Marker) => Math.min(1, (marker.ms - start) / Math.max(1, end - start));
+    const inside = timeline.markers.filter((marker) => marker.ms >= start);
+    return groupMarkers(inside, (marker) => share(marker) * width, MARK_WIDTH);
+  }, [timeline, start, end, width]);
   return (
     <section className={classes.decisions} aria-label="Decisions over time">
       <span className={classes.laneName} style={{ width: AXIS }}>
         Decisions
       </span>
-      <div className={classes.rail} style={{ left: AXIS, right: RIGHT }}>
-        {inside.map((marker) => {
-          const IconOf = OUTCOME_ICON[marker.outcome];
-          const quiet = marker.outcome === "Unchanged";
-          return (
-            <button
-              key={marker.record.id}
-              type="button"
-              className={classes.marker}
-              data-quiet={quiet || undefined}
-              data-selected={marker.record.id === selected || undefined}
-              style={{ left: `${place(marker) * 100}%`, color: outcomeColor(marker.outcome, scheme) }}
-              title={`${formatClock(marker.ms, zone)} ${OUTCOME_LABEL[marker.outcome]}: ${marker.record.reason}`}
-              aria-label={`${formatClock(marker.ms, zone)} ${OUTCOME_LABEL[marker.outcome]}: ${marker.record.reason}`}
-              aria-pressed={marker.record.id === selected}
-              onClick={() => onSelect(marker.record.id === selected ? undefined : marker.record.id)}
-            >
-              <IconOf size={quiet ? 10 : 13} stroke={2.6} aria-hidden />
-            </button>
-          );
-        })}
+      <div ref={ref} className={classes.rail} style={{ left: AXIS, right: RIGHT }}>
+        {width > 0 &&
+          groups.map((group) => {
+            const { outcome, record } = group.lead;
+            const IconOf = OUTCOME_ICON[outcome];
+            const quiet = outcome === "Unchanged";
+            const chosen = group.markers.some((marker) => marker.record.id === selected);
+            const lines = group.markers
+              .slice(-LISTED)
+              .map(
+                (marker) => `${formatClock(marker.ms, zone)} ${OUTCOME_LABEL[marker.outcome]}: ${marker.record.reason}`,
+              );
+            const more = group.markers.length > LISTED ? `${group.markers.length - LISTED} more before\n` : "";
+            return (
+              <button
+                key={group.markers[0]?.record.id}
+                type="button"
+                className={classes.marker}
+                data-quiet={quiet || undefined}
+                data-selected={chosen || undefined}
+                data-count={group.markers.length > 1 ? group.markers.length : undefined}
+                style={{ left: group.at, color: outcomeColor(outcome, scheme) }}
+                title={more + lines.join("\n")}
+                aria-label={`${formatClock(group.lead.ms, zone)} ${OUTCOME_LABEL[outcome]}: ${record.reason}${group.markers.length > 1 ? ` (${group.markers.length} decisions)` : ""}`}
+                aria-pressed={chosen}
+                onClick={() => onSelect(chosen ? undefined : record.id)}
+              >
+                <IconOf size={quiet ? 10 : 13} stroke={2.6} aria-hidden />
+              </button>
+            );
+          })}
       </div>
     </section>
   );

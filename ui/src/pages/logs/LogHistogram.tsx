@@ -6,7 +6,7 @@ import { TimeChart } from "../../components/chart/TimeChart";
 import { type Level, levelColor, type Scheme } from "../../lib/colors";
 import { toLevel } from "../../lib/logs";
 import { formatPromDuration } from "../../lib/promql";
-import { formatCount } from "../../lib/units";
+import { formatInteger } from "../../lib/units";
 import classes from "./LogHistogram.module.css";
 import { useHistogram } from "./useLogs";
 
@@ -53,13 +53,14 @@ export function LogHistogram({ expr, enabled }: { expr: string; enabled: boolean
         {totals.map(({ level, total }) => (
           <span key={level} className={classes.total}>
             <span className={classes.swatch} style={{ background: levelColor(level, scheme) }} />
-            {level === "unknown" ? "lines" : level} <b>{formatCount(total)}</b>
+            {level === "unknown" ? "lines" : level} <b>{formatInteger(total)}</b>
           </span>
         ))}
         <span className={classes.step}>per {formatPromDuration(found.step)}</span>
       </div>
       <TimeChart
         times={found.frame.times}
+        end={found.end}
         series={series}
         stacked
         unit="number"

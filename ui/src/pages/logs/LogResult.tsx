@@ -6,7 +6,7 @@ import { EmptyState } from "../../components/EmptyState";
 import type { LogEntry } from "../../lib/logs";
 import { distinguishingLabels } from "../../lib/series";
 import { formatDateTime } from "../../lib/time";
-import { formatCount } from "../../lib/units";
+import { formatInteger } from "../../lib/units";
 import { LogList } from "./LogList";
 import classes from "./LogsPage.module.css";
 
@@ -76,7 +76,7 @@ export function LogResult({
   return (
     <>
       <div className={classes.status}>
-        <span className="num">{formatCount(entries.length)} lines</span>
+        <span className="num">{formatInteger(entries.length)} lines</span>
         {live && <span>asking every second</span>}
         {skipped && (
           <span className={classes.skipped}>Lines arrive faster than they can be shown; some are skipped.</span>

@@ -49,7 +49,8 @@ const HISTOGRAM_POINTS = 80;
 export function useHistogram(expr: string, enabled: boolean) {
   const { range } = useTime();
   const step = stepSeconds(range, HISTOGRAM_POINTS);
-  const { from, to } = alignRange(range, step);
+  // Not moved onto round times: the bars must count the lines of this very range.
+  const { from, to } = range;
   return useQuery({
     queryKey: ["log histogram", expr, from, to, step],
     enabled: enabled && expr !== "",
@@ -57,7 +58,7 @@ export function useHistogram(expr: string, enabled: boolean) {
     queryFn: async ({ signal }) => {
       const series = await queryLogMetric(
         histogramQuery(expr, step),
-        { start: from, end: to + step * 1000 },
+        { start: from + step * 1000, end: to + step * 1000 - 1 },
         step,
         signal,
       );
@@ -68,7 +69,8 @@ export function useHistogram(expr: string, enabled: boolean) {
       }));
       return {
         labels: shifted.map((entry) => entry.labels),
-        frame: alignSeries(shifted, from / 1000, to / 1000, step),
+        frame: alignSeries(shifted, from / 1000, to / 1000 - 0.001, step),
+        end: to / 1000,
         step,
       };
     },

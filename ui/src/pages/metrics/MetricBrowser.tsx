@@ -123,7 +123,9 @@ export function MetricBrowser({ selected, onSelect }: MetricBrowserProps) {
                   <span className={classes.kind} data-kind={info.kind} title={info.kind}>
                     {MARK[info.kind]}
                   </span>
-                  <span className={classes.name}>{name}</span>
+                  <span className={classes.name}>
+                    <bdi>{name}</bdi>
+                  </span>
                 </div>
               );
             })}

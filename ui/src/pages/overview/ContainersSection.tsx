@@ -2,7 +2,7 @@ import { Skeleton, Table, TextInput } from "@mantine/core";
 import { IconArrowDown, IconBox, IconSearch } from "@tabler/icons-react";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
-import { usePromInstant, useScrapeInterval } from "../../api/hooks";
+import { usePromInstantParts, useScrapeInterval } from "../../api/hooks";
 import { EmptyState } from "../../components/EmptyState";
 import { Meter } from "../../components/Meter";
 import { Panel } from "../../components/Panel";
@@ -13,6 +13,7 @@ import {
   joinContainers,
   type SortKey,
   sortContainers,
+  type UsageField,
 } from "../../lib/containers";
 import { streamSelector } from "../../lib/logql";
 import { buildPromQL, formatPromDuration, rateWindow, selector } from "../../lib/promql";
@@ -31,48 +32,23 @@ export function ContainersSection() {
   const window = formatPromDuration(Math.max(15, rateWindow(interval, 1)));
   const own = '{container!="", container!="POD"}';
 
-  const cpu = usePromInstant(`sum ${BY} (rate(container_cpu_usage_seconds_total${own}[${window}]))`);
-  const memory = usePromInstant(`sum ${BY} (container_memory_working_set_bytes${own})`);
-  const cpuRequest = usePromInstant(`sum ${BY} (kube_pod_container_resource_requests{resource="cpu"})`);
-  const memoryRequest = usePromInstant(`sum ${BY} (kube_pod_container_resource_requests{resource="memory"})`);
-  const cpuLimit = usePromInstant(`sum ${BY} (container_spec_cpu_quota${own} / container_spec_cpu_period${own} > 0)`);
-  const memoryLimit = usePromInstant(`sum ${BY} (container_spec_memory_limit_bytes${own} > 0 < 2^60)`);
-  const throttled = usePromInstant(
-    `sum ${BY} (rate(container_cpu_cfs_throttled_periods_total${own}[${window}])) / sum ${BY} (rate(container_cpu_cfs_periods_total${own}[${window}]) > 0)`,
-  );
-  const oomKills = usePromInstant(`sum ${BY} (container_oom_events_total${own})`);
-
-  const rows = useMemo(
-    () =>
-      joinContainers({
-        cpu: cpu.data?.data,
-        memory: memory.data?.data,
-        cpuRequest: cpuRequest.data?.data,
-        memoryRequest: memoryRequest.data?.data,
-        cpuLimit: cpuLimit.data?.data,
-        memoryLimit: memoryLimit.data?.data,
-        throttled: throttled.data?.data,
-        oomKills: oomKills.data?.data,
-      }),
-    [
-      cpu.data,
-      memory.data,
-      cpuRequest.data,
-      memoryRequest.data,
-      cpuLimit.data,
-      memoryLimit.data,
-      throttled.data,
-      oomKills.data,
-    ],
-  );
+  const answer = usePromInstantParts<UsageField>({
+    cpu: `sum ${BY} (rate(container_cpu_usage_seconds_total${own}[${window}]))`,
+    memory: `sum ${BY} (container_memory_working_set_bytes${own})`,
+    cpuRequest: `sum ${BY} (kube_pod_container_resource_requests{resource="cpu"})`,
+    memoryRequest: `sum ${BY} (kube_pod_container_resource_requests{resource="memory"})`,
+    cpuLimit: `sum ${BY} (container_spec_cpu_quota${own} / container_spec_cpu_period${own} > 0)`,
+    // An unlimited cgroup reports a limit near the largest integer.
+    memoryLimit: `sum ${BY} (container_spec_memory_limit_bytes${own} > 0 < 2^60)`,
+    throttled: `sum ${BY} (rate(container_cpu_cfs_throttled_periods_total${own}[${window}])) / (sum ${BY} (rate(container_cpu_cfs_periods_total${own}[${window}])) > 0)`,
+    oomKills: `sum ${BY} (container_oom_events_total${own})`,
+  });
+  const rows = useMemo(() => joinContainers(answer.parts), [answer.parts]);
   const found = useMemo(
     () => sortContainers(filterContainers(rows, search.find ?? ""), sort),
     [rows, search.find, sort],
   );
   const pods = new Set(rows.map((row) => `${row.namespace}/${row.pod}`)).size;
-  const error = cpu.error ?? memory.error;
-  const pending = cpu.isPending || memory.isPending;
-
   return (
     <Panel
       title="Pods and containers"
@@ -94,9 +70,9 @@ export function ContainersSection() {
         />
       }
     >
-      {error ? (
-        <QueryError error={error} what="Container usage" />
-      ) : pending ? (
+      {answer.error && !answer.data ? (
+        <QueryError error={answer.error} what="Container usage" />
+      ) : answer.data === undefined ? (
         <Loading />
       ) : rows.length === 0 ? (
         <EmptyState icon={IconBox} title="Observing this host only" height={140}>

@@ -1,10 +1,8 @@
 import { Anchor, Select, SimpleGrid, Skeleton, Text, useComputedColorScheme } from "@mantine/core";
 import { IconServerOff } from "@tabler/icons-react";
-import { useQueries } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
-import { useLabelValues, usePromInstant, useScrapeInterval } from "../../api/hooks";
-import { queryRange } from "../../api/prometheus";
+import { useLabelValues, usePromInstantParts, usePromRangeParts, useScrapeInterval } from "../../api/hooks";
 import { useTime } from "../../app/time";
 import type { ChartSeries } from "../../components/chart/options";
 import { TimeChart } from "../../components/chart/TimeChart";
@@ -12,10 +10,10 @@ import { EmptyState } from "../../components/EmptyState";
 import { Panel } from "../../components/Panel";
 import { QueryError } from "../../components/QueryError";
 import { type Scheme, seriesColor } from "../../lib/colors";
-import { alignSeries, summarize } from "../../lib/series";
-import { alignRange, stepSeconds } from "../../lib/time";
+import { summarize } from "../../lib/series";
+import { stepSeconds } from "../../lib/time";
 import { formatValue } from "../../lib/units";
-import { type NodeScope, type NodeTile, nodeSelector, nodeTiles } from "./nodeQueries";
+import { lineId, lineQueries, type NodeScope, type NodeTile, nodeSelector, nodeTiles } from "./nodeQueries";
 import classes from "./Overview.module.css";
 
 const CPU = "node_cpu_seconds_total";
@@ -70,15 +68,18 @@ export function NodeSection() {
 }
 
 function useNodeFacts(scope: NodeScope): string {
-  const cores = usePromInstant(`count(count by (cpu) (${CPU}${nodeSelector(scope)}))`);
-  const memory = usePromInstant(`sum(node_memory_MemTotal_bytes${nodeSelector(scope)})`);
-  const boot = usePromInstant(`max(node_boot_time_seconds${nodeSelector(scope)})`);
+  const own = nodeSelector(scope);
+  const { parts } = usePromInstantParts({
+    cores: `count(count by (cpu) (${CPU}${own}))`,
+    memory: `sum(node_memory_MemTotal_bytes${own})`,
+    boot: `max(node_boot_time_seconds${own})`,
+  });
   const { range } = useTime();
-  const coreCount = cores.data?.data[0]?.value;
-  const bytes = memory.data?.data[0]?.value;
-  const booted = boot.data?.data[0]?.value;
+  const cores = parts.cores?.[0]?.value;
+  const bytes = parts.memory?.[0]?.value;
+  const booted = parts.boot?.[0]?.value;
   return [
-    coreCount ? `${coreCount} ${coreCount === 1 ? "core" : "cores"}` : "",
+    cores ? `${cores} ${cores === 1 ? "core" : "cores"}` : "",
     bytes ? formatValue(bytes, "bytes") : "",
     booted ? `up ${formatValue(Math.round(range.to / 1000 - booted), "seconds")}` : "",
   ]
@@ -89,26 +90,15 @@ function useNodeFacts(scope: NodeScope): string {
 function Tiles({ scope }: { scope: NodeScope }) {
   const { range } = useTime();
   const own = nodeSelector(scope);
-  const fast = useScrapeInterval(`${CPU}${own}`) ?? 1;
-  const slow = useScrapeInterval(`node_disk_read_bytes_total${own}`) ?? 15;
-  const step = stepSeconds(range, 900);
-  const tiles = useMemo(() => nodeTiles(scope, fast, slow, step), [scope, fast, slow, step]);
-  const { from, to } = alignRange(range, step);
-  const queries = tiles.flatMap((tile) => tile.lines.map((line) => line.query));
-  const answers = useQueries({
-    queries: queries.map((query) => ({
-      queryKey: ["node tile", query, from, to, step],
-      placeholderData: (previous: unknown) => previous as never,
-      queryFn: async ({ signal }: { signal: AbortSignal }) => {
-        const answer = await queryRange(query, { start: from, end: to, step }, signal);
-        return alignSeries(answer.data.slice(0, 1), from / 1000, to / 1000, step);
-      },
-    })),
-  });
-  const failed = answers.find((answer) => answer.error)?.error;
-  if (failed) return <QueryError error={failed} what="The node's series" />;
-  const settled = answers.every((answer) => !answer.isPending);
-  const empty = settled && answers.every((answer) => !answer.data?.columns[0]?.some((value) => value !== null));
+  const fast = useScrapeInterval(`${CPU}${own}`);
+  const slow = useScrapeInterval(`node_disk_read_bytes_total${own}`);
+  // Until both are known, windows would be guesses, and every tile would be asked for twice.
+  const known = fast !== undefined && slow !== undefined;
+  const step = stepSeconds(range, POINTS);
+  const tiles = useMemo(() => nodeTiles(scope, fast ?? 1, slow ?? 15, step), [scope, fast, slow, step]);
+  const answer = usePromRangeParts(() => lineQueries(tiles), { points: POINTS, enabled: known });
+  if (answer.error && !answer.data) return <QueryError error={answer.error} what="The node's series" />;
+  const empty = answer.data !== undefined && answer.parts.size === 0;
   if (empty) {
     return (
       <Panel>
@@ -119,31 +109,34 @@ function Tiles({ scope }: { scope: NodeScope }) {
       </Panel>
     );
   }
-  let offset = 0;
   return (
     <SimpleGrid cols={{ base: 1, xs: 2, lg: 3 }} spacing="sm" verticalSpacing="sm">
-      {tiles.map((tile) => {
-        const own = answers.slice(offset, offset + tile.lines.length);
-        offset += tile.lines.length;
-        return (
-          <Tile
-            key={tile.id}
-            tile={tile}
-            answers={own.map((answer) => answer.data)}
-            pending={own.some((answer) => answer.isPending)}
-          />
-        );
-      })}
+      {tiles.map((tile) => (
+        <Tile
+          key={tile.id}
+          tile={tile}
+          times={answer.data?.frame.times ?? NONE}
+          columns={answer.parts}
+          pending={answer.data === undefined}
+        />
+      ))}
     </SimpleGrid>
   );
 }
 
-type Frame = ReturnType<typeof alignSeries>;
+const POINTS = 900;
+const NONE: number[] = [];
 
-function Tile({ tile, answers, pending }: { tile: NodeTile; answers: (Frame | undefined)[]; pending: boolean }) {
+interface TileProps {
+  tile: NodeTile;
+  times: number[];
+  columns: Map<string, (number | null)[]>;
+  pending: boolean;
+}
+
+function Tile({ tile, times, columns, pending }: TileProps) {
   const scheme = useComputedColorScheme("dark", { getInitialValueInEffect: false }) as Scheme;
   const { setRange } = useTime();
-  const times = answers[0]?.times ?? [];
   const series = useMemo(
     (): ChartSeries[] =>
       tile.lines.map((line, index) => ({
@@ -151,9 +144,9 @@ function Tile({ tile, answers, pending }: { tile: NodeTile; answers: (Frame | un
         color: line.dashed ? (scheme === "dark" ? "#8691a3" : "#7b8794") : seriesColor(index, scheme),
         dashed: line.dashed,
         fill: !line.dashed,
-        values: answers[index]?.columns[0] ?? [],
+        values: columns.get(lineId(tile, index)) ?? NONE,
       })),
-    [tile, answers, scheme],
+    [tile, columns, scheme],
   );
   const lasts = series.map((entry) => summarize(entry.values).last);
   const present = lasts.some((value) => value !== null);
@@ -212,7 +205,7 @@ function Headline({ tile, lasts, series }: { tile: NodeTile; lasts: (number | nu
         ) : (
           second !== undefined && (
             <span className={classes.aside}>
-              {formatValue(second, tile.unit)} {series[1]?.name}
+              {series[1]?.name} {formatValue(second, tile.unit)}
             </span>
           )
         )}

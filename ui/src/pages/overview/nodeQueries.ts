@@ -110,3 +110,14 @@ export function nodeTiles(scope: NodeScope, fast: number, slow: number, step: nu
     },
   ];
 }
+
+/** The name of one line's part in the combined query. */
+export function lineId(tile: NodeTile, index: number): string {
+  return `${tile.id}.${index}`;
+}
+
+export function lineQueries(tiles: NodeTile[]): Record<string, string> {
+  return Object.fromEntries(
+    tiles.flatMap((tile) => tile.lines.map((line, index) => [lineId(tile, index), line.query])),
+  );
+}

@@ -4,7 +4,7 @@ import { useTime } from "../../app/time";
 import { nameColor, type Scheme } from "../../lib/colors";
 import { formatAgo, formatDateTime } from "../../lib/time";
 import type { TraceSummary } from "../../lib/trace";
-import { formatSeconds } from "../../lib/units";
+import { formatInteger, formatSeconds } from "../../lib/units";
 import classes from "./TracesPage.module.css";
 
 /** Traces as rows, each with a bar as long as its duration is against the longest. */
@@ -35,7 +35,7 @@ export function TraceList({ traces }: { traces: TraceSummary[] }) {
             <span className={classes.meta}>
               <span title={formatDateTime(trace.start / 1000, zone)}>{formatAgo(trace.start / 1000, range.to)}</span>
               <span>
-                {trace.spans} {trace.spans === 1 ? "span" : "spans"}
+                {formatInteger(trace.spans)} {trace.spans === 1 ? "span" : "spans"}
               </span>
               {trace.errors > 0 && (
                 <span className={classes.bad}>
@@ -45,7 +45,7 @@ export function TraceList({ traces }: { traces: TraceSummary[] }) {
               {trace.services.slice(0, 6).map((service) => (
                 <span key={service.name} className={classes.chip}>
                   <span className={classes.dot} style={{ background: nameColor(service.name, scheme) }} />
-                  {service.name} {service.spans}
+                  {service.name} {formatInteger(service.spans)}
                 </span>
               ))}
               <span className="mono" style={{ marginLeft: "auto", fontSize: "inherit" }}>

@@ -14,7 +14,7 @@ import { traceLogsQuery } from "../../lib/logql";
 import { type LogEntry, toEntries } from "../../lib/logs";
 import { formatDateTime } from "../../lib/time";
 import { buildTrace, type TraceModel } from "../../lib/trace";
-import { formatSeconds } from "../../lib/units";
+import { formatInteger, formatSeconds } from "../../lib/units";
 import { useStreamLabels } from "../logs/useLogs";
 import { SpanDetails } from "./SpanDetails";
 import { TraceLogs } from "./TraceLogs";
@@ -155,7 +155,7 @@ function Facts({ model }: { model: TraceModel }) {
     () => [
       ["Duration", formatSeconds((model.end - model.start) / 1e6)],
       ["Started", formatDateTime(model.start / 1000, zone)],
-      ["Spans", String(model.order.length)],
+      ["Spans", formatInteger(model.order.length)],
       ["Services", String(model.services.length)],
       ["Depth", String(model.depth)],
     ],

@@ -5,7 +5,7 @@ import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react"
 import { levelColor, nameColor, type Scheme } from "../../lib/colors";
 import type { LogEntry } from "../../lib/logs";
 import { criticalPath, placeSpan, type SpanNode, type TraceModel, visibleRows } from "../../lib/trace";
-import { formatSeconds } from "../../lib/units";
+import { formatInteger, formatSeconds } from "../../lib/units";
 import classes from "./Waterfall.module.css";
 
 interface WaterfallProps {
@@ -162,7 +162,7 @@ export function Waterfall({ model, selected, onSelect, logs }: WaterfallProps) {
         {model.services.map((service) => (
           <span key={service.name} className={classes.chip}>
             <span className={classes.dot} style={{ background: nameColor(service.name, scheme) }} />
-            {service.name} {service.spans}
+            {service.name} {formatInteger(service.spans)}
           </span>
         ))}
         <span className={classes.chip}>
