@@ -42,8 +42,8 @@ type Tailer struct {
 	batch   *batch
 	payload []byte // the batch, encoded, while the queue does not take it
 	files   map[fileID]*file
-	order   []*file // the files in the order in which they are read
-	known   map[fileID]*known
+	order   []*file           // the files in the order in which they are read
+	known   map[fileID]*known // positions of files that were read before
 
 	complained map[string]time.Time // by message, so that trouble is not logged all the time
 }
@@ -241,6 +241,8 @@ func (t *Tailer) closeFinished(now time.Time) {
 			t.trouble("a log file cannot be closed", err)
 		}
 		delete(t.files, f.id)
+		// Should it grow again before the queue takes the batch, it goes on from here.
+		t.known[f.id] = &known{position: f.position(), plain: f.origin.plain(), seen: f.seen}
 		return true
 	})
 }

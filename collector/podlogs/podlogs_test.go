@@ -372,6 +372,42 @@ func TestFullQueueStopsReadingAndLosesNothing(t *testing.T) {
 	require.Eventually(t, func() bool { return r.metric("yagura_podlogs_stalled") == 0 }, 20*time.Second, time.Millisecond)
 }
 
+func TestFileThatIsClosedWhileTheQueueIsFull(t *testing.T) {
+	r := newRig(t)
+	path := r.container("a", "b", "c", "d")
+	r.start()
+	r.write(path, cri("stdout F 1", "stdout P 2"))
+	require.Equal(t, []string{"1"}, r.lines(1))
+	r.full.Store(true)
+	require.NoError(t, os.Rename(path, path+".20270102-030405"))
+	r.write(path, "")
+	require.Eventually(t, func() bool { return r.metric("yagura_podlogs_stalled") == 1 }, 20*time.Second, time.Millisecond)
+	r.write(path+".20270102-030405", cri("stdout F 3"))
+	r.settle()
+	r.full.Store(false)
+	require.Equal(t, []string{"2", "3"}, r.lines(2))
+	r.settle()
+	require.Empty(t, r.drain())
+}
+
+func TestNoHeartbeatWhileLinesDoNotGetThrough(t *testing.T) {
+	r := newRig(t)
+	path := r.container("a", "b", "c", "d")
+	r.write(path, "")
+	r.start()
+	require.Eventually(t, func() bool { return len(r.heartbeats()) > 0 }, 20*time.Second, time.Millisecond)
+	r.full.Store(true)
+	r.write(path, cri("stdout F 1"))
+	require.Eventually(t, func() bool { return r.metric("yagura_podlogs_stalled") == 1 }, 20*time.Second, time.Millisecond)
+	r.settle()
+	r.heartbeats()
+	r.pass(time.Minute)
+	require.Empty(t, r.heartbeats())
+	r.full.Store(false)
+	r.lines(1)
+	require.Eventually(t, func() bool { return len(r.heartbeats()) > 0 }, 20*time.Second, time.Millisecond)
+}
+
 func TestPodsThatAppear(t *testing.T) {
 	r := newRig(t)
 	r.start() // without even the folder of pods

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,7 +47,21 @@ type rig struct {
 	clock *clocktesting.FakeClock
 	queue *queue.Queue
 	reg   *prometheus.Registry
+	full  atomic.Bool // the queue takes no lines
 	stop  func()
+}
+
+// fillable is the queue with a switch.
+type fillable struct {
+	*queue.Queue
+	full *atomic.Bool
+}
+
+func (q fillable) AppendWithPositions(ctx context.Context, s queue.Stream, payload []byte, p queue.Positions) error {
+	if q.full.Load() {
+		return queue.ErrFull
+	}
+	return q.Queue.AppendWithPositions(ctx, s, payload, p)
 }
 
 func newRig(t *testing.T) *rig {
@@ -73,7 +88,7 @@ func (r *rig) start() {
 	var err error
 	r.queue, err = queue.Open(r.queueDir, r.queueCfg, quiet, r.reg)
 	require.NoError(r.t, err)
-	tailer, err := podlogs.New(r.config, r.queue, r.metadata, quiet, r.reg, podlogs.WithClock(r.clock))
+	tailer, err := podlogs.New(r.config, fillable{r.queue, &r.full}, r.metadata, quiet, r.reg, podlogs.WithClock(r.clock))
 	require.NoError(r.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -127,7 +127,7 @@ const (
 	forgetAfter = time.Hour
 )
 
-// known is a position that the queue has.
+// known is a position that the queue has, or will have with the present batch.
 type known struct {
 	position position
 	plain    bool
