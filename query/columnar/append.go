@@ -228,14 +228,10 @@ func (s *Store) makeRoom() error {
 		} else if rotated {
 			return nil
 		}
-		done, err := s.flushState()
-		if err != nil {
-			return fmt.Errorf("%w: memory table is full and cannot be written: %w", ErrFull, err)
-		}
-		select {
-		case <-done:
-		case <-s.closing:
-			return ErrClosed
+		if err := s.awaitFlush(context.Background()); errors.Is(err, ErrClosed) {
+			return err
+		} else if err != nil {
+			return fmt.Errorf("%w: memory table is full and the one before cannot be written: %w", ErrFull, err)
 		}
 	}
 	return nil

@@ -114,7 +114,8 @@ func encodeBatch(b *Batch) *chunk {
 		total += len(b.Streams[i].Rows)
 	}
 	index := make([]memRow, 0, total)
-	out := make([]byte, 0, encodedSize(b))
+	size := encodedSize(b)
+	out := make([]byte, 0, size+size/64)
 	out = append(out, batchVersion, byte(b.Table), 0, 0, 0, 0)
 	out = appendString(out, b.ID.Collector)
 	out = appendString(out, b.ID.Stream)
@@ -179,7 +180,7 @@ func encodedSize(b *Batch) int64 {
 			}
 		}
 	}
-	return n + n/64
+	return n
 }
 
 func appendStreamHead(out []byte, t Tenant, ls labels.Labels) []byte {

@@ -65,6 +65,8 @@ func (s *Store) tryFlush() bool {
 	s.log.Error("cannot write the memory table; trying again", "err", err)
 	s.mu.Lock()
 	s.flushErr = err
+	close(sealed.ended) // whoever waits for room is to hear of it
+	sealed.ended = make(chan struct{})
 	s.mu.Unlock()
 	return false
 }
@@ -91,7 +93,7 @@ func (s *Store) flush(sealed *sealedTable) error {
 		discard(parts)
 		return err
 	}
-	close(sealed.done)
+	close(sealed.ended)
 	sealed.mem.release()
 	if unsynced != nil {
 		return nil

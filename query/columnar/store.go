@@ -86,7 +86,7 @@ type sealedTable struct {
 	lastRecord  uint64
 	senders     dedupe // as of lastRecord
 	dropBefore  int64  // rows that are older are not written
-	done        chan struct{}
+	ended       chan struct{} // closes with the attempt to write it; guarded by Store.mu
 }
 
 // rotation asks the committer to seal the memory table.
@@ -253,7 +253,7 @@ func (s *Store) rotate(dropBefore int64) error {
 	if busy || mem.empty() {
 		return nil
 	}
-	sealed := &sealedTable{mem: mem, lastSegment: s.wal.segment, lastRecord: s.lastRecord, dropBefore: dropBefore, done: make(chan struct{})}
+	sealed := &sealedTable{mem: mem, lastSegment: s.wal.segment, lastRecord: s.lastRecord, dropBefore: dropBefore, ended: make(chan struct{})}
 	if err := s.wal.open(s.wal.segment + 1); err != nil {
 		return err
 	}
@@ -278,17 +278,28 @@ func (s *Store) rotateIfFree() (bool, error) {
 	return true, s.rotate(minTime)
 }
 
-// flushState returns a channel that closes when the sealed table is in parts,
-// and the error of the last attempt.
-func (s *Store) flushState() (<-chan struct{}, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.sealed == nil {
-		done := make(chan struct{})
-		close(done)
-		return done, s.flushErr
+// awaitFlush waits until no sealed table is left to write. It returns the error
+// of an attempt that failed, which will be made again.
+func (s *Store) awaitFlush(ctx context.Context) error {
+	for {
+		s.mu.RLock()
+		sealed, err := s.sealed, s.flushErr
+		var ended chan struct{}
+		if sealed != nil {
+			ended = sealed.ended
+		}
+		s.mu.RUnlock()
+		if sealed == nil || err != nil {
+			return err
+		}
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.closing:
+			return ErrClosed
+		}
 	}
-	return s.sealed.done, s.flushErr
 }
 
 // Flush writes everything appended so far into parts.
@@ -309,16 +320,8 @@ func (s *Store) flushFrom(ctx context.Context, dropBefore int64) error {
 		if err := <-rotated; err != nil {
 			return err
 		}
-		done, err := s.flushState()
-		if err != nil {
+		if err := s.awaitFlush(ctx); err != nil {
 			return err
-		}
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-s.closing:
-			return ErrClosed
 		}
 	}
 	return nil
