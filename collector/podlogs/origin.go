@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
@@ -146,12 +147,12 @@ func (r resource) attributes(to pcommon.Map) {
 // labels are the labels that the query service derives from the attributes.
 func (r resource) labels(name string) labels.Labels {
 	return labels.FromMap(map[string]string{
-		labels.MetricName: name,
-		"service_name":    r.service,
-		"cluster":         r.cluster,
-		"namespace":       r.namespace,
-		"pod":             r.pod,
-		"container":       r.container,
-		"node":            r.node,
+		model.MetricNameLabel: name,
+		"service_name":        r.service,
+		"cluster":             r.cluster,
+		"namespace":           r.namespace,
+		"pod":                 r.pod,
+		"container":           r.container,
+		"node":                r.node,
 	}).WithoutEmpty()
 }

@@ -65,7 +65,7 @@ func TestDamageCostsOnlyWhatItHit(t *testing.T) {
 	q.append(queue.Logs, "record 4")
 
 	all := []string{"record 0", "record 1", "record 2", "record 3", "record 4"}
-	for offset := range whole {
+	for offset := 0; offset < len(whole); offset += 3 { // no field is shorter than 4 bytes but the kind
 		damaged := append([]byte{}, whole...)
 		damaged[offset] ^= 0x55
 		dir := q.crash()

@@ -61,10 +61,6 @@ type frame struct {
 	payload   []byte
 }
 
-func (f frame) size() int64 {
-	return frameSize(len(f.positions), len(f.payload))
-}
-
 func frameSize(positions, payload int) int64 {
 	return frameHeaderSize + int64(positions) + int64(payload)
 }
