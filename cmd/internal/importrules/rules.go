@@ -1,0 +1,67 @@
+package main
+
+import "github.com/OpenPeeDeeP/depguard/v2"
+
+const (
+	module = "github.com/yagura-dev/yagura"
+
+	composes  = "cmd composes rooms; rooms do not know it"
+	separate  = "the three rooms never import each other: they share public protocols"
+	embedding = "only query/server serves the interface"
+	small     = "the node agent stays small"
+	pure      = "decision logic is pure: values and a clock in, values with reasons out"
+	store     = "the block store knows no other room, no query language, no HTTP and no wire format"
+)
+
+// rules say which files must not import what, and why. A prefix forbids everything
+// below it, too; one that ends in $ is exact.
+var rules = depguard.LinterSettings{
+	"collector": rule([]string{"**/collector/**", "!**/cmd/**"}, map[string]string{
+		module + "/cmd":        composes,
+		module + "/query":      separate,
+		module + "/autoscaler": separate,
+		module + "/ui":         embedding,
+
+		"github.com/grafana/loki/v3":              small,
+		"github.com/prometheus/prometheus/web":    small,
+		"github.com/prometheus/prometheus/promql": small,
+		"github.com/prometheus/prometheus/tsdb$":  small,
+	}),
+	"autoscaler": rule([]string{"**/autoscaler/**", "!**/cmd/**", "!$test"}, map[string]string{
+		module + "/cmd":       composes,
+		module + "/query":     separate,
+		module + "/collector": separate,
+		module + "/ui":        embedding,
+
+		"github.com/grafana/loki/v3/pkg/logql$": "Loki's engine belongs to the query service",
+		"k8s.io/apiserver":                      "its etcd version clashes with Loki's",
+	}),
+	"pure-decisions": rule([]string{"**/autoscaler/horizontal/**", "**/autoscaler/decision/**", "!$test"}, map[string]string{
+		"net/http":                         pure,
+		"k8s.io/client-go":                 pure,
+		"sigs.k8s.io/controller-runtime":   pure,
+		module + "/autoscaler/signal":      pure,
+		module + "/autoscaler/workload":    pure,
+		"github.com/prometheus/prometheus": pure,
+	}),
+	"query": rule([]string{"**/query/**", "!**/cmd/**"}, map[string]string{
+		module + "/cmd":        composes,
+		module + "/collector":  separate,
+		module + "/autoscaler": separate,
+	}),
+	"interface": rule([]string{"**/query/**", "!**/query/server/**", "!**/cmd/**"}, map[string]string{
+		module + "/ui": embedding,
+	}),
+	"columnar": rule([]string{"**/query/columnar/*.go", "!$test"}, map[string]string{
+		module:                         store,
+		"github.com/grafana/loki":      store,
+		"github.com/labstack/echo":     store,
+		"go.opentelemetry.io":          store,
+		"net/http":                     store,
+		"github.com/prometheus/promql": store,
+	}),
+}
+
+func rule(files []string, deny map[string]string) *depguard.List {
+	return &depguard.List{ListMode: "Lax", Files: files, Deny: deny}
+}
