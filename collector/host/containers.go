@@ -309,6 +309,9 @@ func (s *containerSource) readPressure(w *writer, t *tracked) error {
 }
 
 func (s *containerSource) readSpec(w *writer, t *tracked) error {
+	if err := s.readFaults(w, t); err != nil {
+		return err
+	}
 	spec := t.reader.Spec(&s.scratch)
 	s.put(w, t, slotSeen, float64(w.now/1000))
 	if started := s.startOf(t); !started.IsZero() {
@@ -333,6 +336,30 @@ func (s *containerSource) readSpec(w *writer, t *tracked) error {
 	if spec.HasTasks {
 		s.put(w, t, slotTasks, float64(spec.Tasks))
 		s.put(w, t, slotTasksMax, float64(spec.MaxTasks))
+	}
+	return nil
+}
+
+var metricFaults = counter("container_memory_failures_total", "Page faults, by whether the disk had to be read.")
+
+// readFaults reports page faults under the name that cAdvisor has for them. The
+// kernel counts those of the cgroups below as well, which a container has none of.
+func (s *containerSource) readFaults(w *writer, t *tracked) error {
+	m, err := t.reader.Memory(&s.scratch)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	scopes := []string{"hierarchy"}
+	if t.ref.Kind == cgroup.Container {
+		scopes = append(scopes, "container")
+	}
+	for _, scope := range scopes {
+		pairs := append(slices.Clip(t.names.pairs), "scope", scope, "failure_type")
+		w.add(metricFaults, float64(m.PageFaults), append(pairs, "pgfault")...)
+		w.add(metricFaults, float64(m.MajorPageFaults), append(slices.Clip(pairs), "pgmajfault")...)
 	}
 	return nil
 }

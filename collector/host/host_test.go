@@ -134,7 +134,7 @@ func containerFiles(path string, seconds int) map[string]string {
 		path + "/cpu.max":         "50000 100000\n",
 		path + "/cpu.weight":      "100\n",
 		path + "/memory.current":  "1000000\n",
-		path + "/memory.stat":     "anon 400000\nfile 500000\nkernel 9\nfile_mapped 2000\ninactive_file 300000\nactive_file 200000\n",
+		path + "/memory.stat":     "anon 400000\nfile 500000\nkernel 9\nfile_mapped 2000\ninactive_file 300000\nactive_file 200000\npgfault 70\npgmajfault 2\n",
 		path + "/memory.events":   "oom 2\noom_kill 1\n",
 		path + "/memory.max":      "2000000\n",
 		path + "/memory.peak":     "1200000\n",
@@ -301,6 +301,8 @@ func TestContainerSeries(t *testing.T) {
 		require.Contains(t, values, text)
 		require.Equal(t, value, values[text], text)
 	}
+	faults := named(values, "container_memory_failures_total")
+	require.Len(t, faults, 6, "4 of the container, 2 of its pod")
 	// The pod as a whole, as cAdvisor has it: without container, image and name.
 	require.Equal(t, 20.0, values[fmt.Sprintf(`{__name__="container_cpu_usage_seconds_total", cluster="dev", cpu="total", id=%q, `+
 		`instance="n1", job="yagura-collector", namespace="shop", node="n1", pod="checkout-1", workload="checkout", workload_kind="Deployment"}`, id)])

@@ -183,7 +183,8 @@ func TestRealCgroup(t *testing.T) {
 	}
 	set("memory", "memory.limit_in_bytes", "33554432")
 	join := "for c in cpu cpuacct memory; do echo $$ > " + root + "/$c/" + filepath.Join(name, pod, idA) + "/cgroup.procs; done; "
-	burn := exec.Command("sh", "-c", join+"while :; do :; done")
+	// Memory is charged to where a process is when it first touches it.
+	burn := exec.Command("sh", "-c", join+"x=$(head -c 4000000 /dev/zero | tr '\\0' x); while :; do :; done")
 	require.NoError(t, burn.Start())
 	t.Cleanup(func() { _ = burn.Process.Kill(); _ = burn.Wait() })
 	// A shell that doubles a variable until the kernel kills it.
