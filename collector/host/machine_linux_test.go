@@ -210,7 +210,7 @@ func TestRealCgroup(t *testing.T) {
 	require.Eventually(t, func() bool { return read("container_oom_events_total") >= 1 }, 10*time.Second, 50*time.Millisecond)
 	require.Positive(t, read("container_cpu_usage_seconds_total"))
 	require.Positive(t, read("container_cpu_cfs_throttled_seconds_total"))
-	require.Positive(t, read("container_memory_usage_bytes"))
+	require.Eventually(t, func() bool { return read("container_memory_usage_bytes") > 0 }, 10*time.Second, 50*time.Millisecond)
 	require.Equal(t, 10_000.0, read("container_spec_cpu_quota"))
 	require.Equal(t, 33_554_432.0, read("container_spec_memory_limit_bytes"))
 	require.InDelta(t, float64(time.Now().Unix()), read("container_start_time_seconds"), 60)
