@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -18,6 +19,9 @@ import (
 // maxGroupBytes bounds how many record bytes share one write.
 const maxGroupBytes = 4 << 20
 
+// records passes the memory of records from one append to the next.
+var records = sync.Pool{New: func() any { return new([]byte) }}
+
 type appendResult struct {
 	duplicate bool
 	err       error
@@ -26,6 +30,7 @@ type appendResult struct {
 type appendRequest struct {
 	chunk  *chunk
 	record []byte
+	size   int // of record
 	// taken decides between the committer, which takes the request, and the caller,
 	// which gives up: whoever is first. Once taken the caller waits for the result,
 	// because the committer reads the batch's labels.
@@ -70,7 +75,17 @@ func (s *Store) append(ctx context.Context, b *Batch) (bool, error) {
 	if int64(len(c.data)) > maxRecordBytes {
 		return false, fmt.Errorf("append %d bytes: %w", len(c.data), ErrTooLarge)
 	}
-	r := &appendRequest{chunk: c, record: appendWALRecord(nil, s.clock.Now(), c.data), result: make(chan appendResult, 1)}
+	buf := records.Get().(*[]byte)
+	r := &appendRequest{chunk: c, record: appendWALRecord((*buf)[:0], s.clock.Now(), c.data), result: make(chan appendResult, 1)}
+	r.size = len(r.record)
+	// The committer touches the record only between taking the request and
+	// answering it.
+	defer func() {
+		if cap(r.record) <= maxGroupBytes {
+			*buf = r.record
+			records.Put(buf)
+		}
+	}()
 	select {
 	case s.appends <- r:
 	case <-ctx.Done():
@@ -102,13 +117,13 @@ func (s *Store) commitLoop() {
 		select {
 		case r := <-s.appends:
 			group = append(group[:0], r)
-			size := len(r.record)
+			size := r.size
 		gather:
 			for size < maxGroupBytes {
 				select {
 				case r := <-s.appends:
 					group = append(group, r)
-					size += len(r.record)
+					size += r.size
 				default:
 					break gather
 				}
@@ -133,7 +148,6 @@ func (s *Store) commit(group []*appendRequest) {
 		pending  = dedupe{} // sequences of this group, not yet written
 		streams  int
 	)
-	s.group = s.group[:0]
 	number := s.lastRecord
 	for _, r := range group {
 		if !r.taken.CompareAndSwap(false, true) {
@@ -155,12 +169,19 @@ func (s *Store) commit(group []*appendRequest) {
 		streams += fresh
 		number++
 		numberWALRecord(r.record, number)
-		s.group = append(s.group, r.record...)
 		pending.note(r.chunk.id, now)
 		accepted = append(accepted, r)
 	}
 	if len(accepted) > 0 {
-		err = s.write(s.group)
+		records := accepted[0].record
+		if len(accepted) > 1 {
+			s.group = s.group[:0]
+			for _, r := range accepted {
+				s.group = append(s.group, r.record...)
+			}
+			records = s.group
+		}
+		err = s.write(records)
 	}
 	for _, r := range accepted {
 		if err == nil {

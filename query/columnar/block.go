@@ -196,5 +196,8 @@ func (c *blockCodec) decompress(dst, stored []byte, method byte, size int) ([]by
 	if len(out) != size {
 		return dst, fmt.Errorf("decompress: %w", errBadLength)
 	}
+	if size > 0 && &out[0] == &dst[:1][0] {
+		return dst[:size], nil // with all of its capacity, for the next time
+	}
 	return out, nil
 }

@@ -137,9 +137,21 @@ func (r *blockReader) column(i int, codec *blockCodec) (*column, error) {
 	return &c.column, nil
 }
 
-// take moves the reader's memory to a new one, which leaves this one empty.
-func (r *blockReader) take() *blockReader {
-	out := *r
-	*r = blockReader{}
-	return &out
+// maxReaderBytes is the most memory that a reader takes to the next query; one
+// that met rows of many megabytes or thousands of columns is left to the garbage
+// collector.
+const maxReaderBytes = 8 << 20
+
+// recycle offers the reader to other queries.
+func (r *blockReader) recycle() {
+	size := cap(r.stored) + cap(r.times)*8 + len(r.columns)*256
+	for i := range r.columns {
+		c := &r.columns[i]
+		size += cap(c.raw) + cap(c.unhexed) + 4*(cap(c.ends)+cap(c.rows)+cap(c.starts)) + 16*cap(c.dict)
+	}
+	if size > maxReaderBytes {
+		return
+	}
+	r.part, r.meta, r.header = nil, nil, nil
+	readers.Put(r)
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 )
 
 // scratch is what a cursor decodes blocks with.
@@ -16,8 +17,11 @@ type scratch struct {
 	share int64
 }
 
-// maxFreeReaders bounds the readers kept for the blocks to come.
+// maxFreeReaders bounds the readers that a cursor keeps for the blocks to come.
 const maxFreeReaders = 4
+
+// readers passes the memory of readers from one query to the next.
+var readers = sync.Pool{New: func() any { return &blockReader{} }}
 
 func (s *scratch) reader() *blockReader {
 	if n := len(s.readers); n > 0 {
@@ -25,13 +29,23 @@ func (s *scratch) reader() *blockReader {
 		s.readers = s.readers[:n-1]
 		return r
 	}
-	return &blockReader{}
+	return readers.Get().(*blockReader)
 }
 
 func (s *scratch) free(r *blockReader) {
 	if len(s.readers) < maxFreeReaders {
 		s.readers = append(s.readers, r)
+		return
 	}
+	r.recycle()
+}
+
+// close gives all memory back.
+func (s *scratch) close() {
+	for _, r := range s.readers {
+		r.recycle()
+	}
+	s.readers = nil
 }
 
 // blockSource is the rows of the matching streams in one block.

@@ -263,7 +263,16 @@ func (c *cursor) Close() error {
 	}
 	c.closed = true
 	c.builder.reset()
+	for _, p := range c.heap.items {
+		if p.rows != nil {
+			p.rows.release()
+		}
+	}
+	for _, r := range c.done {
+		r.release()
+	}
 	c.heap.items, c.done = nil, nil
+	c.scratch.close()
 	for _, p := range c.parts {
 		p.release()
 	}

@@ -18,7 +18,8 @@ type stream struct {
 	labels labels.Labels
 	hash   uint64
 
-	holders int          // guarded by registry.mu
+	holders int          // guarded by registry.mu, as is
+	index   int          // the place in registry.byTable
 	maxTime atomic.Int64 // greatest timestamp of any row ever held
 }
 
@@ -36,8 +37,11 @@ func (s *stream) noteTime(ts int64) {
 type registry struct {
 	max int
 
-	mu      sync.RWMutex
-	byHash  map[uint64][]*stream
+	mu     sync.RWMutex
+	byHash map[uint64][]*stream
+	// byTable is for going through all streams, which over a map is several times
+	// slower.
+	byTable [Spans + 1][]*stream
 	streams int
 }
 
@@ -106,7 +110,9 @@ func (r *registry) hold(t Table, tenant Tenant, ls labels.Labels) *stream {
 		// own keeps them alive apart from the caller's batch.
 		s = &stream{table: t, tenant: tenant.clone(), labels: ls, hash: hash}
 		s.maxTime.Store(math.MinInt64)
+		s.index = len(r.byTable[t])
 		r.byHash[hash] = append(r.byHash[hash], s)
+		r.byTable[t] = append(r.byTable[t], s)
 		r.streams++
 	}
 	s.holders++
@@ -121,6 +127,11 @@ func (r *registry) release(s *stream) {
 		return
 	}
 	r.streams--
+	all := r.byTable[s.table]
+	last := all[len(all)-1]
+	all[s.index], last.index = last, s.index
+	all[len(all)-1] = nil
+	r.byTable[s.table] = all[:len(all)-1]
 	chain := r.byHash[s.hash]
 	if len(chain) == 1 {
 		delete(r.byHash, s.hash)
@@ -140,11 +151,9 @@ func (r *registry) matching(t Table, tenants []Tenant, ms []*labels.Matcher) []*
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	var out []*stream
-	for _, chain := range r.byHash {
-		for _, s := range chain {
-			if s.table == t && matchesTenant(s.tenant, tenants) && matchesLabels(s.labels, ms) {
-				out = append(out, s)
-			}
+	for _, s := range r.byTable[t] {
+		if matchesTenant(s.tenant, tenants) && matchesLabels(s.labels, ms) {
+			out = append(out, s)
 		}
 	}
 	return out

@@ -84,8 +84,8 @@ type sealedTable struct {
 	mem         *memTable
 	lastSegment uint64 // of the log that holds rows of it
 	lastRecord  uint64
-	senders     dedupe // as of lastRecord
-	dropBefore  int64  // rows that are older are not written
+	senders     dedupe        // as of lastRecord
+	dropBefore  int64         // rows that are older are not written
 	ended       chan struct{} // closes with the attempt to write it; guarded by Store.mu
 }
 
