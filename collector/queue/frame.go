@@ -174,7 +174,8 @@ func (r *frameReader) frame(offset int64, h frameHeader) (frame, error) {
 		r.body = make([]byte, n)
 	}
 	body := r.body[:n]
-	if _, err := r.file.ReadAt(body, offset+frameHeaderSize); err != nil {
+	// An empty read at the end of a file is an error to some readers.
+	if _, err := r.file.ReadAt(body, offset+frameHeaderSize); err != nil && n > 0 {
 		return frame{}, fmt.Errorf("read frame at offset %d: %w", offset, err)
 	}
 	if crc32.Update(r.salt, castagnoli, body) != h.bodySum {
