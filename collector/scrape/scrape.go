@@ -2,6 +2,7 @@ package scrape
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -28,9 +29,9 @@ type Options struct {
 // Scraper scrapes the configured targets.
 type Scraper struct {
 	config     *config.Config
-	appendable *appendable
-	log        *slog.Logger
-	registerer prometheus.Registerer
+	discoverer *discovery.Manager
+	scraper    *scrape.Manager
+	cancel     context.CancelFunc // ends discovery
 }
 
 // New returns a Scraper; Run starts it, once.
@@ -57,12 +58,14 @@ func New(o Options) (*Scraper, error) {
 			return nil, fmt.Errorf("register the metrics of the scraper: %w", err)
 		}
 	}
-	return &Scraper{
-		config: loaded, appendable: a, log: o.Logger,
-		// Prometheus' own metrics of scraping and discovery, told apart from those of
-		// a Prometheus in the same process.
-		registerer: prometheus.WrapRegistererWithPrefix("yagura_scrape_", o.Registerer),
-	}, nil
+	s := &Scraper{config: loaded, cancel: func() {}}
+	if len(loaded.ScrapeConfigs) == 0 {
+		return s, nil
+	}
+	if err := s.prepare(a, o); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Changes of targets are gathered for a moment before they take effect, so that a
@@ -72,49 +75,62 @@ const (
 	reloadDelay    = 500 * time.Millisecond
 )
 
-// Run scrapes until ctx is done, and returns nil then.
-func (s *Scraper) Run(ctx context.Context) error {
-	if len(s.config.ScrapeConfigs) == 0 {
-		<-ctx.Done()
-		return nil
-	}
-	log := slog.New(newQuiet(s.log.Handler()))
-	sdMetrics, err := discovery.CreateAndRegisterSDMetrics(s.registerer)
+// prepare creates Prometheus' managers. They register metrics before these can be
+// read, so this has to come before anybody reads the registry.
+func (s *Scraper) prepare(a *appendable, o Options) error {
+	log := slog.New(newQuiet(o.Logger.Handler()))
+	// Prometheus' own metrics of scraping and discovery, told apart from those of a
+	// Prometheus in the same process.
+	registerer := prometheus.WrapRegistererWithPrefix("yagura_scrape_", o.Registerer)
+	sdMetrics, err := discovery.CreateAndRegisterSDMetrics(registerer)
 	if err != nil {
 		return fmt.Errorf("prepare discovery: %w", err)
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	discoverer := discovery.NewManager(ctx, log, s.registerer, sdMetrics,
-		discovery.Name("scrape"), discovery.Updatert(discoveryDelay))
-	if discoverer == nil {
-		return fmt.Errorf("prepare discovery: its metrics are registered already")
-	}
-	scraper, err := scrape.NewManager(&scrape.Options{
+	s.scraper, err = scrape.NewManager(&scrape.Options{
 		AppendMetadata:           true,
 		DiscoveryReloadInterval:  model.Duration(reloadDelay),
 		DiscoveryReloadOnStartup: true,
-	}, log, nil, nil, s.appendable, s.registerer)
+	}, log, nil, nil, a, registerer)
 	if err != nil {
 		return fmt.Errorf("prepare scraping: %w", err)
 	}
-	if err := scraper.ApplyConfig(s.config); err != nil {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	s.discoverer = discovery.NewManager(ctx, log, registerer, sdMetrics,
+		discovery.Name("scrape"), discovery.Updatert(discoveryDelay))
+	if s.discoverer == nil {
+		return errors.New("prepare discovery: its metrics are registered already")
+	}
+	return nil
+}
+
+// Run scrapes until ctx is done, and returns nil then.
+func (s *Scraper) Run(ctx context.Context) error {
+	defer s.cancel()
+	if s.scraper == nil {
+		<-ctx.Done()
+		return nil
+	}
+	if err := s.scraper.ApplyConfig(s.config); err != nil {
 		return fmt.Errorf("prepare scraping: %w", err)
 	}
 	targets := make(map[string]discovery.Configs)
 	for _, entry := range s.config.ScrapeConfigs {
 		targets[entry.JobName] = entry.ServiceDiscoveryConfigs
 	}
-	if err := discoverer.ApplyConfig(targets); err != nil {
+	if err := s.discoverer.ApplyConfig(targets); err != nil {
 		return fmt.Errorf("prepare discovery: %w", err)
 	}
+	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		_ = discoverer.Run() // returns only because ctx is done
+		_ = s.discoverer.Run() // returns only because it was cancelled
 		return nil
 	})
-	group.Go(func() error { return scraper.Run(discoverer.SyncCh()) })
+	group.Go(func() error { return s.scraper.Run(s.discoverer.SyncCh()) })
 	group.Go(func() error {
 		<-ctx.Done()
-		scraper.Stop()
+		s.scraper.Stop()
+		s.cancel()
 		return nil
 	})
 	return group.Wait()
