@@ -89,25 +89,31 @@ func shortSeries(ls labels.Labels) string {
 
 // Appender takes the samples of one batch. A refused sample is noted in the
 // batch's Result and Append returns nil, so that what writes goes on with the
-// next; an error means that the whole batch must fail.
+// next; an error means that the whole batch must fail, and must be returned.
 type Appender struct {
 	s       *Store
 	ctx     context.Context
 	app     storage.AppenderV2
+	create  bool // may create series; see Store.createMu
+	metNew  bool // met a series it would have to create
 	maxTime int64
 	result  Result
 }
+
+// errNewSeries ends a batch that may not create series.
+var errNewSeries = errors.New("the batch creates series")
 
 var (
 	_ storage.AppenderV2         = (*Appender)(nil)
 	_ storage.ExemplarAppenderV2 = (*Appender)(nil)
 )
 
-func (s *Store) newAppender(ctx context.Context) *Appender {
+func (s *Store) newAppender(ctx context.Context, create bool) *Appender {
 	return &Appender{
 		s:       s,
 		ctx:     ctx,
 		app:     s.db.AppenderV2(ctx),
+		create:  create,
 		maxTime: s.now().Add(time.Duration(s.cfg.MaxFutureTime)).UnixMilli(),
 	}
 }
@@ -119,15 +125,23 @@ func (a *Appender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, 
 	if err := a.ctx.Err(); err != nil {
 		return 0, err
 	}
+	if t > a.maxTime {
+		a.result.refuse(ReasonTooNew, ls, fmt.Sprintf("timestamp %s is more than %s ahead of the clock", formatTime(t), a.s.cfg.MaxFutureTime))
+		return 0, nil
+	}
 	if ref == 0 {
 		if reason, text := a.checkSeries(ls); reason != "" {
 			a.result.refuse(reason, ls, text)
 			return 0, nil
 		}
-	}
-	if t > a.maxTime {
-		a.result.refuse(ReasonTooNew, ls, fmt.Sprintf("timestamp %s is more than %s ahead of the clock", formatTime(t), a.s.cfg.MaxFutureTime))
-		return 0, nil
+		var refused bool
+		if ref, refused = a.find(ls); refused {
+			return 0, nil
+		}
+		if ref == 0 && !a.create {
+			a.metNew = true
+			return 0, errNewSeries
+		}
 	}
 	if err := reduceResolution(h, fh); err != nil {
 		a.result.refuse(ReasonInvalidHistogram, ls, err.Error())
@@ -246,19 +260,21 @@ func (a *Appender) checkSeries(ls labels.Labels) (Reason, string) {
 			reason, text = ReasonLabelValueTooLong, fmt.Sprintf("label %q has %d bytes, maxLabelValueBytes is %d", l.Name, len(l.Value), cfg.MaxLabelValueBytes)
 		}
 	})
-	if reason == "" && a.s.db.Head().NumSeries() >= uint64(cfg.MaxSeries) && !a.exists(ls) {
-		return ReasonSeriesLimit, fmt.Sprintf("maxSeries is %d", cfg.MaxSeries)
-	}
 	return reason, text
 }
 
-func (a *Appender) exists(ls labels.Labels) bool {
-	g, ok := a.app.(storage.GetRef)
-	if !ok {
-		return false
+// find returns the reference of a series, 0 when it is not there yet, and whether
+// it is refused because there are too many.
+func (a *Appender) find(ls labels.Labels) (ref storage.SeriesRef, refused bool) {
+	if g, ok := a.app.(storage.GetRef); ok {
+		ls = ls.WithoutEmpty() // as the TSDB keeps it
+		ref, _ = g.GetRef(ls, ls.Hash())
 	}
-	ref, _ := g.GetRef(ls, ls.Hash())
-	return ref != 0
+	if ref == 0 && a.s.db.Head().NumSeries() >= uint64(a.s.cfg.MaxSeries) {
+		a.result.refuse(ReasonSeriesLimit, ls, fmt.Sprintf("maxSeries is %d", a.s.cfg.MaxSeries))
+		return 0, true
+	}
+	return ref, false
 }
 
 // refusalOf tells a sample that cannot be stored from a store that cannot store.

@@ -2,8 +2,10 @@ package metrics
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -47,7 +49,9 @@ const (
 	markerStream    = "stream"
 )
 
-// AppendBatch stores what write appends, and then the id. When it returns nil the
+// AppendBatch stores what write appends, and then the id. It may call write a
+// second time, when the first try met a series that is not there yet; write must
+// append the same then. When it returns nil the
 // batch survives a crash of the process. A named batch whose sequence is not
 // above the last one of its (collector, stream) is a repeat: write is not called
 // and duplicate is true. Samples that the store refuses are counted in the
@@ -89,22 +93,47 @@ func (s *Store) AppendBatch(ctx context.Context, id columnar.BatchID, write func
 
 func (s *Store) append(ctx context.Context, write func(*Appender) error) (Result, error) {
 	start := time.Now()
-	app := s.newAppender(ctx)
+	res, err := s.tryAppend(ctx, write, false)
+	if errors.Is(err, errNewSeries) {
+		res, err = s.tryAppend(ctx, write, true)
+	}
+	if err != nil {
+		s.metrics.batches.WithLabelValues("failed").Inc()
+		return Result{}, err
+	}
+	s.metrics.observe(res, time.Since(start))
+	return res, nil
+}
+
+// tryAppend writes and commits. Only when it may create series does it keep other
+// batches away; else it returns errNewSeries, having stored nothing, when it meets
+// one.
+func (s *Store) tryAppend(ctx context.Context, write func(*Appender) error, create bool) (Result, error) {
+	if create {
+		s.createMu.Lock()
+		defer s.createMu.Unlock()
+	} else {
+		s.createMu.RLock()
+		defer s.createMu.RUnlock()
+	}
+	app := s.newAppender(ctx, create)
 	stored := false
 	defer func() { // also when write panics: an open appender holds up compaction
 		if !stored {
 			_ = app.app.Rollback()
-			s.metrics.batches.WithLabelValues("failed").Inc()
 		}
 	}()
-	if err := write(app); err != nil {
+	err := write(app)
+	if app.metNew {
+		return Result{}, errNewSeries
+	}
+	if err != nil {
 		return Result{}, err
 	}
 	if err := s.commit(app.app); err != nil {
 		return Result{}, err
 	}
 	stored = true
-	s.metrics.observe(app.result, time.Since(start))
 	return app.result, nil
 }
 
@@ -116,6 +145,7 @@ func (s *Store) commit(app storage.AppenderV2) error {
 		return err
 	}
 	before, _ := s.logs.failures()
+	defer s.crashOnPanic()
 	if err := app.Commit(); err != nil {
 		return s.fail(err)
 	}
@@ -123,6 +153,20 @@ func (s *Store) commit(app storage.AppenderV2) error {
 		return s.fail(fmt.Errorf("out-of-order samples were not written"))
 	}
 	return nil
+}
+
+// crashOnPanic ends the process when Commit panics. The TSDB does so when it
+// cannot write a chunk file, and leaves a series locked: whoever recovered from
+// it, as HTTP servers do, would have queries and the shutdown wait for ever. All
+// that was acknowledged is in the log, so a restart loses nothing.
+func (s *Store) crashOnPanic() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	s.logger.Error("the metrics store cannot write its files; ending the process", "panic", p, "stack", string(debug.Stack()))
+	go func() { panic(fmt.Sprintf("metrics store cannot write its files: %v", p)) }()
+	select {}
 }
 
 func (s *Store) appendMarker(ctx context.Context, key streamKey, last marker, sequence uint64) (marker, error) {

@@ -3,6 +3,7 @@ package metrics_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb"
 	"github.com/prometheus/prometheus/tsdb/tsdbutil"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/yagura-dev/yagura/query/columnar"
 	"github.com/yagura-dev/yagura/query/metrics"
@@ -256,4 +258,48 @@ func TestSequenceBeyondFloat64IsRefused(t *testing.T) {
 	s := open(t, t.TempDir())
 	_, _, err := s.AppendBatch(context.Background(), batchID(metrics.MaxSequence+1), floats("a"))
 	require.ErrorContains(t, err, "sequence")
+}
+
+// Batches that come at once and meet in the same new series: the log must hold
+// them so that replay finds each. (The TSDB logs a new series with the batch that
+// created it, which may be behind another batch's samples of it.)
+func TestConcurrentBatchesOfTheSameSeriesSurviveReplay(t *testing.T) {
+	const writers, rounds = 8, 150
+	dir := t.TempDir()
+	s := open(t, dir)
+	base := ms(-10 * time.Minute)
+	for round := range rounds {
+		var g errgroup.Group
+		for w := range writers {
+			g.Go(func() error {
+				id := columnar.BatchID{Collector: "c", Stream: strconv.Itoa(w), Sequence: uint64(round + 1)}
+				_, _, err := s.AppendBatch(context.Background(), id, func(app *metrics.Appender) error {
+					for i := range int64(2) { // new in this round, and known since the last
+						name := "shared_" + strconv.Itoa(round+int(i))
+						if err := floats(name, point{base + int64(round)*100 + int64(w), float64(w)})(app); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				return err
+			})
+		}
+		require.NoError(t, g.Wait())
+	}
+	check := func(when string) {
+		for round := range rounds {
+			for _, ps := range stored(t, s, "shared_"+strconv.Itoa(round)) {
+				want := 2 * writers
+				if round == 0 {
+					want = writers
+				}
+				require.Len(t, ps, want, "series of round %d, %s", round, when)
+			}
+		}
+	}
+	check("before the restart")
+	require.NoError(t, s.Close())
+	s = open(t, dir)
+	check("after the restart")
 }

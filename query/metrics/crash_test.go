@@ -29,8 +29,9 @@ const (
 )
 
 // crashBatch is what batch seq of a stream always holds: samples in order, samples
-// that go ever further back (out-of-order log), and a histogram (a record of its
-// own).
+// that go ever further back (out-of-order log), a histogram (a record of its own),
+// and a sample of a series that all streams write to, at times of their own: which
+// is in order there depends on who comes first.
 func crashBatch(stream int, seq uint64, base int64) func(*metrics.Appender) error {
 	return func(app *metrics.Appender) error {
 		series := func(name string, i int) labels.Labels {
@@ -45,10 +46,16 @@ func crashBatch(stream int, seq uint64, base int64) func(*metrics.Appender) erro
 				return err
 			}
 		}
+		shared := labels.FromStrings(labels.MetricName, "crash_shared")
+		if _, err := app.Append(0, shared, 0, sharedTime(stream, int64(seq), base), float64(seq), nil, nil, storage.AOptions{}); err != nil {
+			return err
+		}
 		_, err := app.Append(0, series("crash_histogram", 0), 0, base+step, 0, tsdbutil.GenerateTestHistogram(int64(seq)), nil, storage.AOptions{})
 		return err
 	}
 }
+
+func sharedTime(stream int, seq, base int64) int64 { return base + seq*10 + int64(stream) }
 
 func crashID(stream int, seq uint64) columnar.BatchID {
 	return columnar.BatchID{Collector: "crash", Stream: strconv.Itoa(stream), Sequence: seq}
@@ -138,10 +145,20 @@ func TestKillLosesAndDoublesNothing(t *testing.T) {
 	}
 	s := open(t, dir)
 	in, out, hist := stored(t, s, "crash_in_order"), stored(t, s, "crash_out_of_order"), stored(t, s, "crash_histogram")
+	shared := map[int64]float64{}
+	for _, ps := range stored(t, s, "crash_shared") {
+		for _, p := range ps {
+			shared[p.T] = p.V
+		}
+		require.Len(t, shared, len(ps), "no time is there twice")
+	}
 	total := 0
 	for stream, last := range acked {
 		require.NotZero(t, last)
 		total += int(last)
+		for seq := int64(1); seq <= int64(last); seq++ {
+			require.Equal(t, float64(seq), shared[sharedTime(stream, seq, base)], "the shared series lost sequence %d of stream %d", seq, stream)
+		}
 		for i := range 5 {
 			key := func(name string) string {
 				return labels.FromStrings(labels.MetricName, name, "stream", strconv.Itoa(stream), "i", strconv.Itoa(i)).String()
@@ -157,7 +174,7 @@ func TestKillLosesAndDoublesNothing(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d kills, %d batches acknowledged, 11 samples each", rounds, total)
+	t.Logf("%d kills, %d batches acknowledged, 12 samples each", rounds, total)
 }
 
 // checkCrashSeries wants the samples of sequences 1 to last, each once; the batch

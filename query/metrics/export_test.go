@@ -3,6 +3,7 @@ package metrics
 import (
 	"context"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/tsdb"
 )
 
@@ -18,5 +19,13 @@ func (s *Store) DB() *tsdb.DB { return s.db }
 // Fail lets tests enter the state after a failed log write.
 func (s *Store) Fail(err error) { _ = s.fail(err) }
 
-// LogFailures reads the counter that Commit's swallowed errors end up in.
-func (s *Store) LogFailures() (float64, bool) { return s.logs.failures() }
+// LogWatch is logWatch.
+type LogWatch struct{ *logWatch }
+
+// NewLogWatch watches what is registered through it.
+func NewLogWatch(r prometheus.Registerer) LogWatch {
+	return LogWatch{&logWatch{Registerer: r}}
+}
+
+// Failures is what the watched counter says.
+func (w LogWatch) Failures() (float64, bool) { return w.failures() }

@@ -51,6 +51,12 @@ type Store struct {
 	meta    *metadataIndex
 	batches *batchIndex
 
+	// createMu is held for writing by a batch that creates series, from its first
+	// sample to the end of its commit, and for reading by the others. The TSDB logs
+	// a new series with the batch that created it: samples that another batch adds
+	// to it meanwhile may be logged before it, and replay drops samples of a series
+	// that it does not know.
+	createMu sync.RWMutex
 	// commitMu makes "write to the log" and "apply in memory" of one batch one step
 	// towards other batches. The TSDB does the two under different locks; when two
 	// batches touch the same series, the one that is later in the log may be
