@@ -1,5 +1,6 @@
-import { Anchor, Button, Code, Group, Stack, Text, Title } from "@mantine/core";
-import { Link, useRouter } from "@tanstack/react-router";
+import { Button, Code, Group, Stack, Text, Title } from "@mantine/core";
+import { useRouter } from "@tanstack/react-router";
+import { TextLink } from "../components/TextLink";
 
 /** What stands in place of a page that failed to render. The shell around it keeps working. */
 export function ErrorScreen({ error, reset }: { error: unknown; reset?: () => void }) {
@@ -44,11 +45,8 @@ export function NotFound() {
     <Stack p="xl" gap="md">
       <Title order={1}>No such page</Title>
       <Text>
-        Nothing is found at <Code>{window.location.pathname}</Code>. Go to the{" "}
-        <Anchor component={Link} to="/">
-          overview
-        </Anchor>{" "}
-        or press <Code>Ctrl K</Code> to find what you look for.
+        Nothing is found at <Code>{window.location.pathname}</Code>. Go to the <TextLink to="/">overview</TextLink> or
+        press <Code>Ctrl K</Code> to find what you look for.
       </Text>
     </Stack>
   );

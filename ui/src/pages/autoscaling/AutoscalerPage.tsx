@@ -1,6 +1,6 @@
-import { Anchor, Group, Skeleton, Text } from "@mantine/core";
+import { Group, Skeleton, Text } from "@mantine/core";
 import { IconArrowLeft, IconArrowsMaximize } from "@tabler/icons-react";
-import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { recordsQuery, useRecords } from "../../api/autoscaling";
 import { usePromRange } from "../../api/hooks";
@@ -8,6 +8,7 @@ import { EmptyState } from "../../components/EmptyState";
 import { Page } from "../../components/Page";
 import { Panel } from "../../components/Panel";
 import { QueryError } from "../../components/QueryError";
+import { TextLink } from "../../components/TextLink";
 import { assembleTimeline } from "../../lib/autoscaling";
 import { quote } from "../../lib/promql";
 import classes from "./AutoscalerPage.module.css";
@@ -55,14 +56,14 @@ export function AutoscalerPage() {
       }
       aside={
         <Group gap="lg">
-          <Anchor component={Link} to="/explore/logs" search={{ expr: recordsQuery(ref) } as never} size="sm">
+          <TextLink to="/explore/logs" search={{ expr: recordsQuery(ref) }} size="sm">
             Records in the logs
-          </Anchor>
-          <Anchor component={Link} to="/autoscaling" size="sm">
+          </TextLink>
+          <TextLink to="/autoscaling" size="sm">
             <Group gap={4}>
               <IconArrowLeft size={15} aria-hidden /> All autoscalers
             </Group>
-          </Anchor>
+          </TextLink>
         </Group>
       }
     >

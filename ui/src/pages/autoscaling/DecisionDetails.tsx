@@ -1,6 +1,6 @@
-import { Anchor, Group, Table } from "@mantine/core";
+import { Group, Table } from "@mantine/core";
 import { IconArrowsLeftRight, IconCheck, IconLock } from "@tabler/icons-react";
-import { Link } from "@tanstack/react-router";
+import { TextLink } from "../../components/TextLink";
 import { type DecisionRecord, type Objective, type Verdict, verdictStep } from "../../lib/autoscaling";
 import { formatSeconds } from "../../lib/units";
 import classes from "./DecisionDetails.module.css";
@@ -47,9 +47,9 @@ export function DecisionDetails({ record }: { record: DecisionRecord }) {
       </section>
       <Group gap="md" mt={8}>
         {record.traceId && (
-          <Anchor component={Link} to="/traces/$traceId" params={{ traceId: record.traceId } as never} size="sm">
+          <TextLink to="/traces/$traceId" params={{ traceId: record.traceId }} size="sm">
             The tick's trace
-          </Anchor>
+          </TextLink>
         )}
       </Group>
     </div>
@@ -84,15 +84,9 @@ function ObjectiveQuery({ objective }: { objective: Objective }) {
   const to = objective.kind === "LogQL" ? "/explore/logs" : "/explore/metrics";
   return (
     <div>
-      <Anchor
-        component={Link}
-        to={to}
-        search={{ expr: objective.query } as never}
-        className={classes.query}
-        title="Open in the explorer"
-      >
+      <TextLink to={to} search={{ expr: objective.query }} className={classes.query} title="Open in the explorer">
         {objective.query}
-      </Anchor>
+      </TextLink>
     </div>
   );
 }

@@ -2,6 +2,7 @@ import { Anchor, CopyButton, Group } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { LabelList } from "../../components/LabelList";
+import { TextLink } from "../../components/TextLink";
 import { jsonFields, type LogEntry, traceIdOf } from "../../lib/logs";
 import { byImportance } from "../../lib/series";
 import classes from "./LogDetails.module.css";
@@ -20,27 +21,18 @@ export function LogDetails({ entry, onFilter }: LogDetailsProps) {
     <div className={classes.details}>
       <Group gap="md" mb={6}>
         {traceId && (
-          <Anchor
-            component={Link}
-            to="/traces/$traceId"
-            params={{ traceId } as never}
-            search={{ span: entry.metadata.span_id } as never}
-            size="sm"
-          >
+          <TextLink to="/traces/$traceId" params={{ traceId }} search={{ span: entry.metadata.span_id }} size="sm">
             Open the trace
-          </Anchor>
+          </TextLink>
         )}
         {pod && (
-          <Anchor
-            component={Link}
+          <TextLink
             to="/explore/metrics"
-            search={
-              { metric: "container_cpu_usage_seconds_total", filters: JSON.stringify([["pod", "=", pod]]) } as never
-            }
+            search={{ metric: "container_cpu_usage_seconds_total", filters: JSON.stringify([["pod", "=", pod]]) }}
             size="sm"
           >
             Metrics of this pod
-          </Anchor>
+          </TextLink>
         )}
         <CopyButton value={entry.line}>
           {({ copied, copy }) => (

@@ -1,4 +1,4 @@
-import { Anchor, Skeleton } from "@mantine/core";
+import { Skeleton } from "@mantine/core";
 import { IconArrowsMaximize } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
 import { useAutoscalers } from "../../api/autoscaling";
@@ -8,6 +8,7 @@ import { OutcomeBadge } from "../../components/OutcomeBadge";
 import { Panel } from "../../components/Panel";
 import { QueryError } from "../../components/QueryError";
 import { Replicas } from "../../components/Replicas";
+import { TextLink } from "../../components/TextLink";
 import { formatAgo } from "../../lib/time";
 import classes from "./AutoscalersSection.module.css";
 
@@ -21,9 +22,9 @@ export function AutoscalersSection() {
       note={list.length > 0 ? String(list.length) : undefined}
       flush
       aside={
-        <Anchor component={Link} to="/autoscaling" size="xs">
+        <TextLink to="/autoscaling" size="xs">
           All decisions
-        </Anchor>
+        </TextLink>
       }
     >
       {error ? (

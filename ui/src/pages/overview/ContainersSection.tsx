@@ -160,7 +160,7 @@ function UsageRow({ row, window }: { row: ContainerUsage; window: string }) {
       <Table.Td maw={280} className="ellipsis">
         <Link
           to="/explore/metrics"
-          search={{ expr: cpuExpr } as never}
+          search={{ expr: cpuExpr }}
           className={classes.link}
           title={row.pod || row.container}
         >
@@ -172,12 +172,12 @@ function UsageRow({ row, window }: { row: ContainerUsage; window: string }) {
         {row.container || "–"}
       </Table.Td>
       <Table.Td w={170}>
-        <Link to="/explore/metrics" search={{ expr: cpuExpr } as never} className={classes.link}>
+        <Link to="/explore/metrics" search={{ expr: cpuExpr }} className={classes.link}>
           <Usage value={row.cpu} request={row.cpuRequest} limit={row.cpuLimit} unit="cores" what="CPU" />
         </Link>
       </Table.Td>
       <Table.Td w={190}>
-        <Link to="/explore/metrics" search={{ expr: memoryExpr } as never} className={classes.link}>
+        <Link to="/explore/metrics" search={{ expr: memoryExpr }} className={classes.link}>
           <Usage value={row.memory} request={row.memoryRequest} limit={row.memoryLimit} unit="bytes" what="memory" />
         </Link>
       </Table.Td>
@@ -192,7 +192,7 @@ function UsageRow({ row, window }: { row: ContainerUsage; window: string }) {
       <Table.Td>
         <Link
           to="/explore/logs"
-          search={{ expr: streamSelector(filters) } as never}
+          search={{ expr: streamSelector(filters) }}
           aria-label={`Logs of ${row.pod || row.container}`}
         >
           Logs

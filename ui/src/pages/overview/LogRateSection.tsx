@@ -1,7 +1,7 @@
-import { Anchor, Skeleton, useComputedColorScheme } from "@mantine/core";
+import { Skeleton, useComputedColorScheme } from "@mantine/core";
 import { IconListSearch } from "@tabler/icons-react";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
-import { Link, useNavigate } from "@tanstack/react-router";
+import { useNavigate } from "@tanstack/react-router";
 import { useMemo, useState } from "react";
 import { queryLogMetric } from "../../api/loki";
 import { useTime } from "../../app/time";
@@ -10,6 +10,7 @@ import { TimeChart } from "../../components/chart/TimeChart";
 import { EmptyState } from "../../components/EmptyState";
 import { Panel } from "../../components/Panel";
 import { QueryError } from "../../components/QueryError";
+import { TextLink } from "../../components/TextLink";
 import { type Scheme, seriesColor } from "../../lib/colors";
 import { ALL_SERVICES, logRateQuery, streamSelector } from "../../lib/logql";
 import { alignSeries } from "../../lib/series";
@@ -66,9 +67,9 @@ export function LogRateSection() {
       title="Log rate"
       note="lines per second by service"
       aside={
-        <Anchor component={Link} to="/explore/logs" search={{ expr: ALL_SERVICES } as never} size="xs">
+        <TextLink to="/explore/logs" search={{ expr: ALL_SERVICES }} size="xs">
           All logs
-        </Anchor>
+        </TextLink>
       }
     >
       {rate.error ? (

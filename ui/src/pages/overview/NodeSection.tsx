@@ -1,6 +1,6 @@
-import { Anchor, Select, SimpleGrid, Skeleton, Text, useComputedColorScheme } from "@mantine/core";
+import { Select, SimpleGrid, Skeleton, Text, useComputedColorScheme } from "@mantine/core";
 import { IconServerOff } from "@tabler/icons-react";
-import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { useLabelValues, usePromInstantParts, usePromRangeParts, useScrapeInterval } from "../../api/hooks";
 import { useTime } from "../../app/time";
@@ -9,6 +9,7 @@ import { TimeChart } from "../../components/chart/TimeChart";
 import { EmptyState } from "../../components/EmptyState";
 import { Panel } from "../../components/Panel";
 import { QueryError } from "../../components/QueryError";
+import { TextLink } from "../../components/TextLink";
 import { type Scheme, seriesColor } from "../../lib/colors";
 import { summarize } from "../../lib/series";
 import { stepSeconds } from "../../lib/time";
@@ -155,16 +156,15 @@ function Tile({ tile, times, columns, pending }: TileProps) {
       title={tile.title}
       className={classes.tile}
       aside={
-        <Anchor
-          component={Link}
+        <TextLink
           to="/explore/metrics"
-          search={{ expr: tile.lines[0]?.query } as never}
+          search={{ expr: tile.lines[0]?.query }}
           size="xs"
           className={classes.explore}
           aria-label={`Explore ${tile.title}`}
         >
           Explore
-        </Anchor>
+        </TextLink>
       }
     >
       <div className={classes.headline}>

@@ -1,4 +1,4 @@
-import { Anchor, Skeleton, Table } from "@mantine/core";
+import { Skeleton, Table } from "@mantine/core";
 import { IconHierarchy2 } from "@tabler/icons-react";
 import { keepPreviousData, useQueries, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
@@ -7,6 +7,7 @@ import { useTime } from "../../app/time";
 import { EmptyState } from "../../components/EmptyState";
 import { Panel } from "../../components/Panel";
 import { QueryError } from "../../components/QueryError";
+import { TextLink } from "../../components/TextLink";
 import { serviceHealth } from "../../lib/trace";
 import { formatCount, formatSeconds, formatValue } from "../../lib/units";
 import classes from "./Overview.module.css";
@@ -31,7 +32,7 @@ export function ServicesSection() {
   const samples = useQueries({
     queries: listed.map((service) => ({
       queryKey: ["service sample", service, from, to],
-      placeholderData: (previous: unknown) => previous as never,
+      placeholderData: keepPreviousData,
       queryFn: async ({ signal }: { signal: AbortSignal }) => {
         const traces = await searchTraces({ service, limit: SAMPLE, from, to }, signal);
         return serviceHealth(service, traces, { from: from * 1000, to: Math.min(to, Date.now()) * 1000 }, SAMPLE);
@@ -44,9 +45,9 @@ export function ServicesSection() {
       note="from traces"
       flush
       aside={
-        <Anchor component={Link} to="/traces" size="xs">
+        <TextLink to="/traces" size="xs">
           All traces
-        </Anchor>
+        </TextLink>
       }
     >
       {names.error ? (
@@ -77,7 +78,7 @@ export function ServicesSection() {
                 return (
                   <Table.Tr key={service}>
                     <Table.Td>
-                      <Link to="/traces" search={{ service } as never} className={classes.link}>
+                      <Link to="/traces" search={{ service }} className={classes.link}>
                         {service}
                       </Link>
                     </Table.Td>
@@ -91,7 +92,7 @@ export function ServicesSection() {
                       {share !== undefined && share > 0 ? (
                         <Link
                           to="/traces"
-                          search={{ service, tags: "error=true" } as never}
+                          search={{ service, tags: "error=true" }}
                           className={`${classes.link} ${classes.bad}`}
                         >
                           {formatValue(share, "ratio")}

@@ -1,9 +1,9 @@
-import { ActionIcon, Anchor, Group, Text, Tooltip } from "@mantine/core";
+import { ActionIcon, Group, Text, Tooltip } from "@mantine/core";
 import { IconX } from "@tabler/icons-react";
-import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { LabelList } from "../../components/LabelList";
 import { Panel } from "../../components/Panel";
+import { TextLink } from "../../components/TextLink";
 import { streamSelector } from "../../lib/logql";
 import type { LogEntry } from "../../lib/logs";
 import { type SpanNode, type SpanTag, selfTime, type TraceModel } from "../../lib/trace";
@@ -113,28 +113,20 @@ export function SpanDetails({ node, model, logs, onClose, onSelect }: SpanDetail
         )}
         <Tags title="Process" tags={span.process} />
         <Group gap="md" mt="sm">
-          <Anchor
-            component={Link}
+          <TextLink
             size="sm"
             to="/explore/logs"
-            search={
-              {
-                expr: streamSelector([{ label: "service_name", op: "=", value: span.service }]),
-                from: String(Math.floor(span.start / 1000) - 60_000),
-                to: String(Math.ceil((span.start + span.duration) / 1000) + 60_000),
-              } as never
-            }
+            search={{
+              expr: streamSelector([{ label: "service_name", op: "=", value: span.service }]),
+              from: String(Math.floor(span.start / 1000) - 60_000),
+              to: String(Math.ceil((span.start + span.duration) / 1000) + 60_000),
+            }}
           >
             Logs of {span.service} around it
-          </Anchor>
-          <Anchor
-            component={Link}
-            size="sm"
-            to="/traces"
-            search={{ service: span.service, operation: span.name } as never}
-          >
+          </TextLink>
+          <TextLink size="sm" to="/traces" search={{ service: span.service, operation: span.name }}>
             More of this operation
-          </Anchor>
+          </TextLink>
         </Group>
       </section>
     </Panel>

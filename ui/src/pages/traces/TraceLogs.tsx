@@ -1,8 +1,8 @@
-import { Anchor, Skeleton, Text } from "@mantine/core";
+import { Skeleton, Text } from "@mantine/core";
 import { IconListSearch } from "@tabler/icons-react";
-import { Link } from "@tanstack/react-router";
 import { EmptyState } from "../../components/EmptyState";
 import { QueryError } from "../../components/QueryError";
+import { TextLink } from "../../components/TextLink";
 import { traceLogsQuery } from "../../lib/logql";
 import type { LogEntry } from "../../lib/logs";
 import { distinguishingLabels } from "../../lib/series";
@@ -25,9 +25,9 @@ export function TraceLogs({ traceId, entries, error }: { traceId: string; entrie
     <>
       <Text size="xs" c="dimmed" px="md" py={5}>
         {entries.length} lines ·{" "}
-        <Anchor component={Link} size="xs" to="/explore/logs" search={{ expr: traceLogsQuery(traceId) } as never}>
+        <TextLink size="xs" to="/explore/logs" search={{ expr: traceLogsQuery(traceId) }}>
           Open in the log explorer
-        </Anchor>
+        </TextLink>
       </Text>
       <div style={{ flex: 1, minHeight: 0 }}>
         <LogList entries={entries} wrap={false} shownLabels={shown} label="Log lines of this trace" />

@@ -1,7 +1,7 @@
-import { Anchor, Group, Skeleton, Tabs, Text } from "@mantine/core";
+import { Group, Skeleton, Tabs, Text } from "@mantine/core";
 import { IconArrowLeft, IconHierarchy2 } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
-import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
 import { traceById } from "../../api/jaeger";
 import { queryLogs } from "../../api/loki";
@@ -10,6 +10,7 @@ import { EmptyState } from "../../components/EmptyState";
 import { Page } from "../../components/Page";
 import { Panel } from "../../components/Panel";
 import { QueryError } from "../../components/QueryError";
+import { TextLink } from "../../components/TextLink";
 import { traceLogsQuery } from "../../lib/logql";
 import { type LogEntry, toEntries } from "../../lib/logs";
 import { formatDateTime } from "../../lib/time";
@@ -59,11 +60,11 @@ export function TracePage() {
         </span>
       }
       aside={
-        <Anchor component={Link} to="/traces" search={(root ? { service: root.service } : {}) as never} size="sm">
+        <TextLink to="/traces" search={root ? { service: root.service } : {}} size="sm">
           <Group gap={4}>
             <IconArrowLeft size={15} aria-hidden /> Traces{root ? ` of ${root.service}` : ""}
           </Group>
-        </Anchor>
+        </TextLink>
       }
     >
       {found.error ? (

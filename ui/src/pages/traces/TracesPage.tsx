@@ -30,7 +30,8 @@ export function TracesPage() {
     queryFn: ({ signal }) => services(signal),
     placeholderData: keepPreviousData,
   });
-  const service = search.service ?? names.data?.[0];
+  // People come for their own services first; ours are a click away.
+  const service = search.service ?? names.data?.find((name) => !name.startsWith("yagura")) ?? names.data?.[0];
   const limit = LIMITS.includes(search.limit ?? "") ? (search.limit as string) : DEFAULT_LIMIT;
   const tags = parseTags(search.tags ?? "");
   const found = useQuery({
