@@ -95,6 +95,7 @@ func newBuilder() (*build.Builder, error) { return build.New(sources, "") }
 
 func newBuildCommand() *cobra.Command {
 	var options build.Options
+	var prune bool
 	cmd := &cobra.Command{
 		Use:   "build",
 		Short: "Compile Kubernetes, etcd and kwok into the cache",
@@ -113,9 +114,17 @@ from nothing, about ten minutes on two cores.`,
 				return err
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), builder.Bin())
-			return nil
+			if !prune {
+				return nil
+			}
+			deleted, err := builder.Prune()
+			for _, dir := range deleted {
+				fmt.Fprintln(cmd.ErrOrStderr(), "Deleted", dir)
+			}
+			return err
 		},
 	}
+	cmd.Flags().BoolVar(&prune, "prune", false, "delete the binaries of other versions afterwards")
 	niceFlag(cmd, &options.Nice)
 	cmd.Flags().BoolVar(&options.Force, "force", false, "compile although the cache has the binaries")
 	return cmd

@@ -89,12 +89,10 @@ node.`,
 // newGatewayCommand and newNodeInitCommand are processes that devcluster starts
 // for itself.
 func newGatewayCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return &cobra.Command{
 		Use: "gateway TARGET", Short: "Hold the cluster's network (used by devcluster itself)", Hidden: true, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return node.RunGateway(cmd.Context(), args[0]) },
 	}
-	cmd.Flags().Int("port", 0, "the port of the listener that is handed over, to tell gateways apart")
-	return cmd
 }
 
 func newNodeInitCommand() *cobra.Command {

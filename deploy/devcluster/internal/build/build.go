@@ -131,6 +131,32 @@ func (b *Builder) Build(ctx context.Context, options Options) error {
 	return nil
 }
 
+// Prune deletes the binaries of all other versions and sources, and returns the
+// folders that it deleted. A cluster that was brought up with them has to be
+// brought up again.
+func (b *Builder) Prune() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Dir(b.dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("prune binaries: %w", err)
+	}
+	var deleted []string
+	for _, entry := range entries {
+		path := filepath.Join(filepath.Dir(b.dir), entry.Name())
+		// Folders that begin with a dot belong to builds that may be running.
+		if !entry.IsDir() || path == b.dir || strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		if err := os.RemoveAll(path); err != nil {
+			return deleted, fmt.Errorf("prune binaries: %w", err)
+		}
+		deleted = append(deleted, path)
+	}
+	return deleted, nil
+}
+
 func (b *Builder) build(ctx context.Context, options Options) error {
 	started := time.Now()
 	work, err := os.MkdirTemp(filepath.Dir(b.dir), ".build-*")

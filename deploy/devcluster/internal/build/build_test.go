@@ -12,9 +12,12 @@ import (
 	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/yagura-dev/yagura/deploy/devcluster/internal/build"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // sources stand for Kubernetes: a module that compiles in a second, with
 // nothing to fetch.
@@ -85,6 +88,27 @@ func TestFailedBuildLeavesNothingAndTellsWhy(t *testing.T) {
 	for _, entry := range entries {
 		require.True(t, strings.HasSuffix(entry.Name(), ".lock"), entry.Name())
 	}
+}
+
+func TestPruneKeepsThisVersion(t *testing.T) {
+	cache := t.TempDir()
+	builder, err := build.New(sources(), cache)
+	require.NoError(t, err)
+	deleted, err := builder.Prune()
+	require.NoError(t, err)
+	require.Empty(t, deleted)
+
+	other := filepath.Join(cache, "devcluster", "v1.0.0-linux-amd64-0123456789ab")
+	building := filepath.Join(cache, "devcluster", ".build-1")
+	for _, dir := range []string{builder.Bin(), other, building} {
+		require.NoError(t, os.MkdirAll(dir, 0o755))
+	}
+	deleted, err = builder.Prune()
+	require.NoError(t, err)
+	require.Equal(t, []string{other}, deleted)
+	require.NoDirExists(t, other)
+	require.DirExists(t, builder.Bin())
+	require.DirExists(t, building)
 }
 
 func TestGoModMustNameKubernetes(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -48,7 +49,7 @@ func (c *Cluster) upReal(ctx context.Context, state State, options UpOptions) er
 	if err := c.retireOldNetwork(ctx, state); err != nil {
 		return err
 	}
-	netNS, _, err := node.StartGateway(ctx, config, state.Ports.APIServer)
+	netNS, err := node.StartGateway(ctx, config, state.Ports.APIServer)
 	if err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func (c *Cluster) startNodes(
 		if err := c.registerNode(ctx, client, n); err != nil {
 			return err
 		}
-		if _, err := node.Start(ctx, config, ca, n.Name, n.Index); err != nil {
+		if err := node.Start(ctx, config, ca, n.Name, n.Index); err != nil {
 			return err
 		}
 	}
@@ -171,12 +172,11 @@ func (c *Cluster) stopNodes(ctx context.Context) error {
 		return err
 	}
 	config := node.Config{Dir: c.dir, Table: c.table}
+	group, ctx := errgroup.WithContext(ctx)
 	for _, n := range state.Nodes {
-		if err := node.ShutDown(ctx, config, n.Name); err != nil {
-			return err
-		}
+		group.Go(func() error { return node.ShutDown(ctx, config, n.Name) })
 	}
-	return nil
+	return group.Wait()
 }
 
 // stopNetwork ends the cluster's network, when nothing uses it any more.

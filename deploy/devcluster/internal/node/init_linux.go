@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -63,6 +64,9 @@ func enterNamespaces(s Settings) error {
 		return fmt.Errorf("wait for network: %w", err)
 	}
 	_ = pipe.Close()
+	if _, err := net.InterfaceByName("eth0"); err != nil {
+		return fmt.Errorf("the command that starts the node has ended before its network was there: %w", err)
+	}
 	all, err := hierarchies()
 	if err != nil {
 		return err

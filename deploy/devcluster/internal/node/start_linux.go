@@ -40,10 +40,10 @@ type Config struct {
 	Table process.Table
 }
 
-// Dir returns the folder of a node.
+// nodeDir returns the folder of a node.
 func (c Config) nodeDir(name string) string { return filepath.Join(c.Dir, "nodes", name) }
 
-// Images returns the folder of archives that every node imports when it starts.
+// images returns the folder of archives that every node imports when it starts.
 func (c Config) images() string { return filepath.Join(c.Dir, "images") }
 
 // cgroup returns the name of a node's cgroup, which two clusters with equal
@@ -62,50 +62,45 @@ func CheckHost() error {
 	return err
 }
 
-// StartGateway starts the gateway on a port of the host's loopback and returns
-// the file of the cluster's network namespace once its network is there. One
-// that runs already is kept, which fresh tells: every process of the cluster
-// has to be started again in a new network.
-func StartGateway(ctx context.Context, c Config, port int) (netNS string, fresh bool, err error) {
-	spec := process.Spec{
-		Name: Gateway,
-		Path: c.Self,
-		Args: []string{"gateway", "--port", strconv.Itoa(port), net.JoinHostPort(ControlPlaneAddress.String(), strconv.Itoa(APIServerPort))},
-		Attr: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET},
-	}
-	runs, err := c.Table.Runs(spec)
+// StartGateway starts the gateway on a port of the host's loopback, unless it
+// runs, and returns the file of the cluster's network namespace once its
+// network is there.
+func StartGateway(ctx context.Context, c Config, port int) (netNS string, err error) {
+	record, found, err := c.Table.Get(Gateway)
 	if err != nil {
-		return "", false, err
+		return "", err
 	}
-	if !runs {
-		if err := c.Table.Stop(ctx, Gateway, time.Second); err != nil {
-			return "", false, err
-		}
-		// Opened here, in the host's network: a socket stays where it was made.
-		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			return "", false, fmt.Errorf("start gateway: %w", err)
-		}
-		defer listener.Close()
-		file, err := listener.(*net.TCPListener).File()
-		if err != nil {
-			return "", false, fmt.Errorf("start gateway: %w", err)
-		}
-		defer file.Close()
-		spec.Files = []*os.File{file}
-		if _, err := c.Table.Start(spec); err != nil {
-			return "", false, err
+	if !found || !record.Alive() {
+		if record, err = c.startGateway(port); err != nil {
+			return "", fmt.Errorf("start gateway: %w", err)
 		}
 	}
-	pid, err := gatewayPID(c.Table)
+	err = c.Table.WaitFor(ctx, []string{Gateway}, func(context.Context) (bool, error) { return networkReady(record.PID) })
 	if err != nil {
-		return "", false, err
+		return "", fmt.Errorf("wait for the cluster's network: %w", err)
 	}
-	err = c.Table.WaitFor(ctx, []string{Gateway}, func(context.Context) (bool, error) { return networkReady(pid) })
+	return NetNSFile(record.PID), nil
+}
+
+func (c Config) startGateway(port int) (process.Record, error) {
+	// Opened here, in the host's network: a socket stays where it was made.
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
-		return "", false, fmt.Errorf("wait for the cluster's network: %w", err)
+		return process.Record{}, err
 	}
-	return NetNSFile(pid), !runs, nil
+	defer listener.Close()
+	file, err := listener.(*net.TCPListener).File()
+	if err != nil {
+		return process.Record{}, err
+	}
+	defer file.Close()
+	return c.Table.Start(process.Spec{
+		Name:  Gateway,
+		Path:  c.Self,
+		Args:  []string{"gateway", net.JoinHostPort(ControlPlaneAddress.String(), strconv.Itoa(APIServerPort))},
+		Attr:  &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET},
+		Files: []*os.File{file},
+	})
 }
 
 func gatewayPID(table process.Table) (int, error) {
@@ -119,30 +114,35 @@ func gatewayPID(table process.Table) (int, error) {
 	return record.PID, nil
 }
 
-// Start gives a node power, unless it has it, and returns whether it had not.
-// That the kubelet has registered the node must be waited for.
-func Start(ctx context.Context, c Config, ca *pki.Authority, name string, index int) (started bool, err error) {
-	if record, found, err := c.Table.Get(ProcessName(name)); err != nil || (found && record.Alive()) {
-		return false, err
+// Start gives a node power, unless it has it. One that runs programs of another
+// folder than Config.Bin is shut down first. That the kubelet has registered the
+// node must be waited for.
+func Start(ctx context.Context, c Config, ca *pki.Authority, name string, index int) error {
+	record, found, err := c.Table.Get(ProcessName(name))
+	if err != nil {
+		return err
 	}
-	if err := c.removeTraces(ctx, name); err != nil {
-		return false, fmt.Errorf("start node %s: %w", name, err)
+	if found && record.Alive() && c.settings(name).Bin == c.Bin {
+		return nil
+	}
+	if err := ShutDown(ctx, c, name); err != nil {
+		return fmt.Errorf("start node %s: %w", name, err)
 	}
 	settings, err := c.prepare(ca, name, index)
 	if err != nil {
-		return false, fmt.Errorf("start node %s: %w", name, err)
+		return fmt.Errorf("start node %s: %w", name, err)
 	}
 	gateway, err := gatewayPID(c.Table)
 	if err != nil {
-		return false, fmt.Errorf("start node %s: %w", name, err)
+		return fmt.Errorf("start node %s: %w", name, err)
 	}
 	wait, release, err := os.Pipe()
 	if err != nil {
-		return false, fmt.Errorf("start node %s: %w", name, err)
+		return fmt.Errorf("start node %s: %w", name, err)
 	}
 	defer wait.Close()
 	defer release.Close()
-	record, err := c.Table.Start(process.Spec{
+	record, err = c.Table.Start(process.Spec{
 		Name:  ProcessName(name),
 		Path:  c.Self,
 		Args:  []string{"node-init", settings},
@@ -150,12 +150,12 @@ func Start(ctx context.Context, c Config, ca *pki.Authority, name string, index 
 		Files: []*os.File{wait},
 	})
 	if err != nil {
-		return false, err
+		return err
 	}
 	if err := connect(gateway, record.PID, index); err != nil {
-		return false, errors.Join(fmt.Errorf("start node %s: %w", name, err), c.Table.Stop(ctx, ProcessName(name), 0))
+		return errors.Join(fmt.Errorf("start node %s: %w", name, err), c.Table.Stop(ctx, ProcessName(name), 0))
 	}
-	return true, nil
+	return nil
 }
 
 // prepare writes what the node is told and given, and returns the file of its
@@ -184,8 +184,21 @@ func (c Config) prepare(ca *pki.Authority, name string, index int) (string, erro
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(dir, "settings.json")
-	return file, os.WriteFile(file, data, 0o600)
+	return c.settingsFile(name), os.WriteFile(c.settingsFile(name), data, 0o600)
+}
+
+func (c Config) settingsFile(name string) string {
+	return filepath.Join(c.nodeDir(name), "settings.json")
+}
+
+// settings returns what a node was told when it was started last; nothing if
+// that cannot be read.
+func (c Config) settings(name string) Settings {
+	var settings Settings
+	if data, err := os.ReadFile(c.settingsFile(name)); err == nil {
+		_ = json.Unmarshal(data, &settings)
+	}
+	return settings
 }
 
 // issue puts a node's certificates and kubeconfigs into a folder that the node

@@ -33,3 +33,13 @@ func TestParseStat(t *testing.T) {
 		})
 	}
 }
+
+func FuzzParseStat(f *testing.F) {
+	f.Add([]byte("7 (etcd) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 8 0 4242 0 0"))
+	f.Add([]byte("7 (a) Z (b) Z 1"))
+	f.Fuzz(func(t *testing.T, stat []byte) {
+		if got, err := parseStat(stat); err == nil && !strings.Contains(got, "/") {
+			t.Fatalf("%q gave %q", stat, got)
+		}
+	})
+}

@@ -9,9 +9,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 
 	"github.com/yagura-dev/yagura/deploy/devcluster/internal/process"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // shell returns a spec that runs a shell script.
 func shell(name, script string) process.Spec {
