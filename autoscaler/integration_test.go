@@ -139,8 +139,9 @@ func ensureInstalled(t *testing.T, path string) {
 }
 
 // newAutoscaler fills in what is not set with short defaults.
-func newAutoscaler(t *testing.T, cfg Config) *Autoscaler {
+func newAutoscaler(t *testing.T, cfg Config, registry ...prometheus.Registerer) *Autoscaler {
 	t.Helper()
+	registry = append(registry, prometheus.NewRegistry())
 	base := DefaultConfig()
 	base.Kubeconfig, base.InstallCRDs, base.Namespaces = cfg.Kubeconfig, cfg.InstallCRDs, cfg.Namespaces
 	base.LeaderElection.Namespace = cfg.LeaderElection.Namespace
@@ -158,7 +159,7 @@ func newAutoscaler(t *testing.T, cfg Config) *Autoscaler {
 	if testing.Verbose() {
 		logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	a, err := New(base, logger, prometheus.NewRegistry())
+	a, err := New(base, logger, registry[0])
 	require.NoError(t, err)
 	return a
 }

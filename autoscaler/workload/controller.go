@@ -9,10 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -127,6 +125,13 @@ func (c *Controller) Run(ctx context.Context) {
 	}
 }
 
+// round is what the evaluations of one tick share.
+type round struct {
+	tick   *signal.Tick
+	owners owners
+	pods   *podIndex
+}
+
 // Tick evaluates every policy once.
 func (c *Controller) Tick(ctx context.Context) error {
 	var policies v1alpha1.WorkloadAutoscalerList
@@ -137,8 +142,7 @@ func (c *Controller) Tick(ctx context.Context) error {
 	if err := c.deps.Cache.List(ctx, &hpas, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list horizontal pod autoscalers: %w", err)
 	}
-	owned := newOwners(hpas.Items, policies.Items)
-	tick := c.deps.Signals.Tick()
+	r := &round{tick: c.deps.Signals.Tick(), owners: newOwners(hpas.Items, policies.Items), pods: newPodIndex(c.deps.Cache)}
 	var group errgroup.Group
 	group.SetLimit(c.cfg.Workers)
 	present := make(map[types.NamespacedName]struct{}, len(policies.Items))
@@ -151,7 +155,7 @@ func (c *Controller) Tick(ctx context.Context) error {
 		present[key] = struct{}{}
 		m := c.remember(key, policy.UID)
 		group.Go(func() error {
-			c.evaluate(ctx, tick, policy, owned.other(policy), m)
+			c.evaluate(ctx, r, policy, m)
 			return nil
 		})
 	}
@@ -186,8 +190,8 @@ func (c *Controller) forget(present map[types.NamespacedName]struct{}) {
 }
 
 // evaluate carries one policy out once.
-func (c *Controller) evaluate(ctx context.Context, tick *signal.Tick, policy *v1alpha1.WorkloadAutoscaler, owner string, m *memory) {
-	record := c.decide(ctx, tick, policy, owner, m)
+func (c *Controller) evaluate(ctx context.Context, r *round, policy *v1alpha1.WorkloadAutoscaler, m *memory) {
+	record := c.decide(ctx, r, policy, m)
 	if ctx.Err() != nil {
 		return // what was read while everything shuts down is not worth telling
 	}
@@ -213,18 +217,18 @@ func (c *Controller) evaluate(ctx context.Context, tick *signal.Tick, policy *v1
 const maxMoves = 3
 
 // decide reads what a decision needs, makes it and carries it out.
-func (c *Controller) decide(ctx context.Context, tick *signal.Tick, policy *v1alpha1.WorkloadAutoscaler, owner string, m *memory) decision.Record {
+func (c *Controller) decide(ctx context.Context, r *round, policy *v1alpha1.WorkloadAutoscaler, m *memory) decision.Record {
 	target, err := c.deps.Targets.Get(ctx, policy.Namespace, policy.Spec.TargetRef)
 	if err != nil {
 		return c.failed(policy, err)
 	}
-	pods, err := c.pods(ctx, policy.Namespace, target)
+	pods, err := r.pods.matching(ctx, policy.Namespace, target.Selector)
 	if err != nil {
-		return c.failed(policy, err)
+		return c.failed(policy, &targetError{"PodsUnreadable", err})
 	}
 	in := horizontal.Input{
-		Now: tick.Now(), Policy: policy, Current: target.Replicas, Existing: target.Existing, Pods: pods,
-		Signals: readSignals(ctx, tick, policy, pods), Owner: owner, History: &m.history,
+		Now: r.tick.Now(), Policy: policy, Current: target.Replicas, Existing: target.Existing, Pods: pods,
+		Signals: readSignals(ctx, r.tick, policy, pods), Owner: r.owners.other(policy), History: &m.history,
 		Readiness: horizontal.Readiness{
 			CPUInitializationPeriod: time.Duration(c.cfg.CPUInitializationPeriod), InitialReadinessDelay: time.Duration(c.cfg.InitialReadinessDelay),
 		},
@@ -273,49 +277,4 @@ func (c *Controller) failed(policy *v1alpha1.WorkloadAutoscaler, err error) deci
 		MinReplicas: policy.Spec.Horizontal.Min, MaxReplicas: policy.Spec.Horizontal.Max,
 		Objectives: []decision.Objective{}, Verdicts: []decision.Verdict{},
 	}
-}
-
-func (c *Controller) pods(ctx context.Context, namespace string, target Target) ([]*corev1.Pod, error) {
-	var list corev1.PodList
-	err := c.deps.Cache.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: target.Selector}, client.UnsafeDisableDeepCopy)
-	if err != nil {
-		return nil, &targetError{"PodsUnreadable", fmt.Errorf("list the target's pods: %w", err)}
-	}
-	pods := make([]*corev1.Pod, len(list.Items))
-	for i := range list.Items {
-		pods[i] = &list.Items[i]
-	}
-	return pods, nil
-}
-
-// Metrics are the controller's own metrics.
-type Metrics struct {
-	evaluations, changes, events *prometheus.CounterVec
-	records, missed, patches     prometheus.Counter
-	policies                     prometheus.Gauge
-	tickSeconds                  prometheus.Histogram
-}
-
-// NewMetrics registers the controller's metrics.
-func NewMetrics(reg prometheus.Registerer) *Metrics {
-	m := &Metrics{
-		evaluations: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "yagura_autoscaler_evaluations_total", Help: "Evaluations of policies, by outcome."}, []string{"outcome"}),
-		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "yagura_autoscaler_changes_total", Help: "Changes of a target's replicas that were carried out, by outcome."}, []string{"outcome"}),
-		events: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "yagura_autoscaler_events_total", Help: "Kubernetes events, by whether they were written."}, []string{"result"}),
-		records: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "yagura_autoscaler_records_total", Help: "Decisions that were recorded."}),
-		missed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "yagura_autoscaler_missed_ticks_total", Help: "Ticks that were left out because the one before took too long."}),
-		patches: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "yagura_autoscaler_status_patches_total", Help: "Writes of a policy's status."}),
-		policies: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "yagura_autoscaler_policies", Help: "Policies that are carried out."}),
-		tickSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "yagura_autoscaler_tick_seconds", Help: "Time that a round of evaluations took.", Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
-	}
-	reg.MustRegister(m.evaluations, m.changes, m.events, m.records, m.missed, m.patches, m.policies, m.tickSeconds)
-	return m
 }

@@ -3,7 +3,6 @@ package workload
 import (
 	"cmp"
 	"fmt"
-	"slices"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -69,12 +68,4 @@ func (o owners) other(p *v1alpha1.WorkloadAutoscaler) string {
 		return fmt.Sprintf("WorkloadAutoscaler %s", owner.Name)
 	}
 	return ""
-}
-
-// sorted orders policies by name, so that evaluations always come in the same order.
-func sorted(policies []v1alpha1.WorkloadAutoscaler) []v1alpha1.WorkloadAutoscaler {
-	slices.SortFunc(policies, func(a, b v1alpha1.WorkloadAutoscaler) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	})
-	return policies
 }

@@ -33,7 +33,7 @@ func (c *Controller) writeStatus(ctx context.Context, policy *v1alpha1.WorkloadA
 		before = &policy.Status
 	}
 	status := newStatus(record, policy.Generation, m.lastScale, before.Conditions)
-	if equality.Semantic.DeepEqual(status, *before) {
+	if equality.Semantic.DeepEqual(withoutAges(status), withoutAges(*before)) {
 		return
 	}
 	now := c.deps.Clock.Now()
@@ -51,6 +51,17 @@ func (c *Controller) writeStatus(ctx context.Context, policy *v1alpha1.WorkloadA
 	}
 	m.failures, m.written = 0, &status
 	c.deps.Metrics.patches.Inc()
+}
+
+// withoutAges leaves out what is another number in every record: it is written along with something else and is no reason to write.
+func withoutAges(s v1alpha1.WorkloadAutoscalerStatus) v1alpha1.WorkloadAutoscalerStatus {
+	objectives := make([]v1alpha1.ObjectiveStatus, len(s.Objectives))
+	for i, o := range s.Objectives {
+		o.Age = nil
+		objectives[i] = o
+	}
+	s.Objectives = objectives
+	return s
 }
 
 // statusPause is the shortest time to the next write.
