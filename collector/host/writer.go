@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/yagura-dev/yagura/collector/queue"
@@ -91,7 +92,7 @@ func (w *writer) labels(m *metric, pairs []string) labels.Labels {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		w.builder.Set(pairs[i], pairs[i+1])
 	}
-	w.builder.Set(labels.MetricName, m.name)
+	w.builder.Set(model.MetricNameLabel, m.name)
 	return w.builder.Labels()
 }
 

@@ -114,6 +114,24 @@ func TestHeartbeatsOfSenders(t *testing.T) {
 	require.Equal(t, 1.0, testutil.ToFloat64(r.metrics.lostBeats))
 }
 
+// stuck is a sink in which log lines wait for that long.
+type stuck struct {
+	Sink
+	oldest time.Duration
+}
+
+func (s stuck) Stats(queue.Stream) queue.Stats { return queue.Stats{OldestAge: s.oldest} }
+
+func TestNoHeartbeatWhileLinesDoNotGetThrough(t *testing.T) {
+	for oldest, beats := range map[time.Duration]int{0: 1, heartbeatInterval: 1, heartbeatInterval + 1: 0} {
+		s := newSink()
+		r := idle(t, pods{}, stuck{s, oldest}, 3)
+		require.Nil(t, r.accept(context.Background(), r.signals[0], logs(t, map[string]any{"service.name": "a"}), netip.MustParseAddr("10.0.0.9")))
+		require.NoError(t, r.beat(context.Background(), time.Unix(1_800_000_015, 0)))
+		require.Len(t, s.records[queue.Metrics], beats, "lines wait for %s", oldest)
+	}
+}
+
 func samples(t *testing.T, payload []byte) (list []string) {
 	t.Helper()
 	content, err := s2.Decode(nil, payload)

@@ -114,16 +114,29 @@ func (r *Receiver) heartbeats(ctx context.Context) {
 	}
 }
 
+// backlog is a sink that can say what waits in it, as the disk queue can.
+type backlog interface {
+	Stats(s queue.Stream) queue.Stats
+}
+
+// logsAreStuck says whether log lines wait in the queue for longer than a heartbeat
+// vouches for. A source whose lines do not get through must not look alive: an
+// empty answer would then pass for a true zero.
+func (r *Receiver) logsAreStuck() bool {
+	b, ok := r.sink.(backlog)
+	return ok && b.Stats(queue.Logs).OldestAge > heartbeatInterval
+}
+
 func (r *Receiver) beat(ctx context.Context, now time.Time) error {
 	list, beyond := r.senders.take()
 	r.metrics.beyond.Add(float64(beyond))
-	if len(list) == 0 {
+	if len(list) == 0 || r.logsAreStuck() {
 		return nil
 	}
 	var batch sample.Batch
 	for _, s := range list {
 		batch.Add(sample.Sample{
-			Labels: labels.FromStrings(labels.MetricName, heartbeatMetric, "cluster", s.cluster, "container", s.container,
+			Labels: labels.FromStrings(model.MetricNameLabel, heartbeatMetric, "cluster", s.cluster, "container", s.container,
 				"namespace", s.namespace, "node", s.node, "pod", s.pod, "service_name", s.service),
 			Timestamp: now.UnixMilli(),
 			Value:     float64(now.UnixMilli()) / 1000,

@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/snappy"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 	"go.uber.org/goleak"
@@ -60,7 +61,7 @@ func (s *sink) Append(_ context.Context, stream queue.Stream, payload []byte) er
 			return err
 		}
 		s.series[ls.String()] = ts.Samples[0].Value
-		s.types[ls.Get(labels.MetricName)] = ts.Metadata.Type
+		s.types[ls.Get(model.MetricNameLabel)] = ts.Metadata.Type
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
 	"github.com/stretchr/testify/require"
@@ -131,7 +132,7 @@ func (r *rig) series(matchers ...*labels.Matcher) map[string][]float64 {
 	q, err := r.samples.Queryable().Querier(0, time.Now().Add(time.Hour).UnixMilli())
 	require.NoError(r.t, err)
 	defer q.Close()
-	matchers = append(matchers, labels.MustNewMatcher(labels.MatchNotEqual, labels.MetricName, metrics.MarkerName))
+	matchers = append(matchers, labels.MustNewMatcher(labels.MatchNotEqual, model.MetricNameLabel, metrics.MarkerName))
 	out := map[string][]float64{}
 	set := q.Select(context.Background(), true, nil, matchers...)
 	for set.Next() {

@@ -546,7 +546,7 @@ func TestOldPointDoesNotCauseMillionsOfSamples(t *testing.T) {
 	r := newRig(t)
 	a := r.post("/v1/metrics", protoOf(t, pmetricotlp.NewExportRequestFromMetrics(md)), "Content-Type", protoType)
 	require.Equal(t, http.StatusOK, a.code)
-	info := r.series(labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, "target_info"))
+	info := r.series(labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, "target_info"))
 	require.Len(t, info, 1)
 	for _, samples := range info {
 		require.Less(t, len(samples), 300)

@@ -148,7 +148,7 @@ func (a *Appender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, 
 		return 0, nil
 	}
 	if !opts.Metadata.IsEmpty() {
-		a.s.meta.set(familyName(opts.MetricFamilyName, ls.Get(labels.MetricName), opts.Metadata.Type), opts.Metadata)
+		a.s.meta.set(familyName(opts.MetricFamilyName, ls.Get(model.MetricNameLabel), opts.Metadata.Type), opts.Metadata)
 	}
 	exemplars := opts.Exemplars
 	opts.Exemplars = nil
@@ -235,7 +235,7 @@ func (a *Appender) Rollback() error { return nil }
 
 func (a *Appender) checkSeries(ls labels.Labels) (Reason, string) {
 	cfg := a.s.cfg
-	name := ls.Get(labels.MetricName)
+	name := ls.Get(model.MetricNameLabel)
 	switch {
 	case name == "":
 		return ReasonInvalidLabels, "the metric has no name"

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
@@ -190,7 +191,7 @@ func (s *Store) appendMarker(ctx context.Context, key streamKey, last marker, se
 type streamKey struct{ collector, stream string }
 
 func (k streamKey) labels() labels.Labels {
-	return labels.FromStrings(labels.MetricName, MarkerName, markerCollector, k.collector, markerStream, k.stream)
+	return labels.FromStrings(model.MetricNameLabel, MarkerName, markerCollector, k.collector, markerStream, k.stream)
 }
 
 // marker is the last stored batch of a stream. timestamp is that of its sample,
@@ -333,7 +334,7 @@ func selectMarkers(ctx context.Context, db *tsdb.DB, mint, maxt int64, hints *st
 		return fmt.Errorf("open querier: %w", err)
 	}
 	defer q.Close()
-	set := q.Select(ctx, false, hints, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, MarkerName))
+	set := q.Select(ctx, false, hints, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, MarkerName))
 	for set.Next() {
 		if err := each(set.At()); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/exemplar"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
@@ -94,7 +95,9 @@ func TestFailedWriteStoresNothing(t *testing.T) {
 	ctx := context.Background()
 	boom := errors.New("boom")
 	_, _, err := s.AppendBatch(ctx, batchID(1), func(app *metrics.Appender) error {
-		require.NoError(t, floats("a", point{ms(0), 1})(app))
+		if err := floats("a", point{ms(0), 1})(app); err != nil {
+			return err
+		}
 		return boom
 	})
 	require.ErrorIs(t, err, boom)
@@ -129,7 +132,7 @@ func TestForgottenStreamsAreTheSilentOnes(t *testing.T) {
 func mixedBatch(at int64) func(*metrics.Appender) error {
 	hour := time.Hour.Milliseconds()
 	return func(app *metrics.Appender) error {
-		name := func(n string) labels.Labels { return labels.FromStrings(labels.MetricName, n) }
+		name := func(n string) labels.Labels { return labels.FromStrings(model.MetricNameLabel, n) }
 		for i := range int64(20) {
 			for _, t := range []int64{at + i*1000, at - hour + i*1000, at - 8*hour + i*1000} {
 				if _, err := app.Append(0, name("mixed_float"), 0, t, float64(t%97), nil, nil, storage.AOptions{}); err != nil {
@@ -215,7 +218,7 @@ func TestStoringAgainChangesNothing(t *testing.T) {
 func countExemplars(t *testing.T, s *metrics.Store) int {
 	q, err := s.DB().ExemplarQuerier(context.Background())
 	require.NoError(t, err)
-	res, err := q.Select(0, ms(time.Hour), []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, "mixed_histogram")})
+	res, err := q.Select(0, ms(time.Hour), []*labels.Matcher{labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, "mixed_histogram")})
 	require.NoError(t, err)
 	n := 0
 	for _, r := range res {

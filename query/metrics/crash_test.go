@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/tsdbutil"
@@ -35,7 +36,7 @@ const (
 func crashBatch(stream int, seq uint64, base int64) func(*metrics.Appender) error {
 	return func(app *metrics.Appender) error {
 		series := func(name string, i int) labels.Labels {
-			return labels.FromStrings(labels.MetricName, name, "stream", strconv.Itoa(stream), "i", strconv.Itoa(i))
+			return labels.FromStrings(model.MetricNameLabel, name, "stream", strconv.Itoa(stream), "i", strconv.Itoa(i))
 		}
 		step := int64(seq) * 10
 		for i := range 5 {
@@ -46,7 +47,7 @@ func crashBatch(stream int, seq uint64, base int64) func(*metrics.Appender) erro
 				return err
 			}
 		}
-		shared := labels.FromStrings(labels.MetricName, "crash_shared")
+		shared := labels.FromStrings(model.MetricNameLabel, "crash_shared")
 		if _, err := app.Append(0, shared, 0, sharedTime(stream, int64(seq), base), float64(seq), nil, nil, storage.AOptions{}); err != nil {
 			return err
 		}
@@ -161,7 +162,7 @@ func TestKillLosesAndDoublesNothing(t *testing.T) {
 		}
 		for i := range 5 {
 			key := func(name string) string {
-				return labels.FromStrings(labels.MetricName, name, "stream", strconv.Itoa(stream), "i", strconv.Itoa(i)).String()
+				return labels.FromStrings(model.MetricNameLabel, name, "stream", strconv.Itoa(stream), "i", strconv.Itoa(i)).String()
 			}
 			checkCrashSeries(t, key("crash_in_order"), in, last, func(seq int64) point { return point{base + seq*10, float64(seq)} })
 			checkCrashSeries(t, key("crash_out_of_order"), out, last, func(seq int64) point {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -65,7 +66,7 @@ func stored(t testing.TB, s *metrics.Store, name string) map[string][]point {
 	require.NoError(t, err)
 	defer q.Close()
 	out := map[string][]point{}
-	set := q.Select(context.Background(), false, nil, labels.MustNewMatcher(labels.MatchEqual, labels.MetricName, name))
+	set := q.Select(context.Background(), false, nil, labels.MustNewMatcher(labels.MatchEqual, model.MetricNameLabel, name))
 	for set.Next() {
 		key := set.At().Labels().String()
 		it := set.At().Iterator(nil)
@@ -89,7 +90,7 @@ func stored(t testing.TB, s *metrics.Store, name string) map[string][]point {
 func floats(name string, ps ...point) func(*metrics.Appender) error {
 	return func(app *metrics.Appender) error {
 		for _, p := range ps {
-			if _, err := app.Append(0, labels.FromStrings(labels.MetricName, name), 0, p.T, p.V, nil, nil, storage.AOptions{}); err != nil {
+			if _, err := app.Append(0, labels.FromStrings(model.MetricNameLabel, name), 0, p.T, p.V, nil, nil, storage.AOptions{}); err != nil {
 				return err
 			}
 		}

@@ -33,7 +33,7 @@ func TestRefusedSamplesAreCountedAndOthersStored(t *testing.T) {
 	now := ms(0)
 	long := strings.Repeat("x", 5000)
 	with := func(kv ...string) labels.Labels {
-		return labels.FromStrings(append([]string{labels.MetricName, "m"}, kv...)...)
+		return labels.FromStrings(append([]string{model.MetricNameLabel, "m"}, kv...)...)
 	}
 	many := make([]string, 0, 200)
 	for i := range 100 {
@@ -53,11 +53,11 @@ func TestRefusedSamplesAreCountedAndOthersStored(t *testing.T) {
 		"timestamp zero":        {labels: with(), t: 0, want: metrics.ReasonTooOld},
 		"timestamp minimum":     {labels: with(), t: math.MinInt64, want: metrics.ReasonTooOld},
 		"too new":               {labels: with(), t: now + time.Hour.Milliseconds(), want: metrics.ReasonTooNew},
-		"another value":         {labels: labels.FromStrings(labels.MetricName, "known"), t: now, v: 2, want: metrics.ReasonDuplicateTimestamp},
+		"another value":         {labels: labels.FromStrings(model.MetricNameLabel, "known"), t: now, v: 2, want: metrics.ReasonDuplicateTimestamp},
 		"no name":               {labels: labels.FromStrings("a", "b"), t: now, want: metrics.ReasonInvalidLabels},
 		"not UTF-8":             {labels: with("a", "\xff"), t: now, want: metrics.ReasonInvalidLabels},
 		"label twice":           {labels: twice(), t: now, want: metrics.ReasonInvalidLabels, wantNamed: `"a"`},
-		"reserved":              {labels: labels.FromStrings(labels.MetricName, metrics.MarkerName, "collector", "c1", "stream", "metrics"), t: now, v: 99, want: metrics.ReasonReservedName},
+		"reserved":              {labels: labels.FromStrings(model.MetricNameLabel, metrics.MarkerName, "collector", "c1", "stream", "metrics"), t: now, v: 99, want: metrics.ReasonReservedName},
 		"too many labels":       {labels: with(many...), t: now, want: metrics.ReasonTooManyLabels, wantNamed: "maxLabels"},
 		"label name too long":   {labels: with(long, "v"), t: now, want: metrics.ReasonLabelNameTooLong},
 		"label value too long":  {labels: with("a", long), t: now, want: metrics.ReasonLabelValueTooLong, wantNamed: `"a"`},
@@ -97,7 +97,7 @@ yagura_metrics_refused_total{reason="`+string(c.want)+`"} 1
 
 func twice() labels.Labels {
 	b := labels.NewScratchBuilder(3)
-	b.Add(labels.MetricName, "m")
+	b.Add(model.MetricNameLabel, "m")
 	b.Add("a", "1")
 	b.Add("a", "2")
 	return b.Labels()
@@ -178,7 +178,7 @@ func TestPrometheusAPI(t *testing.T) {
 	s := open(t, t.TempDir())
 	now := ms(0)
 	_, _, err := s.AppendBatch(context.Background(), batchID(1), func(app *metrics.Appender) error {
-		ls := labels.FromStrings(labels.MetricName, "http_requests_total", "code", "200", "path", "/a/b")
+		ls := labels.FromStrings(model.MetricNameLabel, "http_requests_total", "code", "200", "path", "/a/b")
 		_, err := app.Append(0, ls, 0, now, 42, nil, nil, storage.AOptions{
 			Metadata: metrics.Metadata{Type: model.MetricTypeCounter, Help: "Requests.", Unit: ""},
 		})

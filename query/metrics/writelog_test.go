@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/stretchr/testify/require"
@@ -55,7 +56,7 @@ func fullBatch(kind string, seq uint64, base int64) func(*metrics.Appender) erro
 	}
 	return func(app *metrics.Appender) error {
 		for i := range 100 {
-			ls := labels.FromStrings(labels.MetricName, "full", "seq", fmt.Sprint(seq), "i", fmt.Sprint(i))
+			ls := labels.FromStrings(model.MetricNameLabel, "full", "seq", fmt.Sprint(seq), "i", fmt.Sprint(i))
 			if _, err := app.Append(0, ls, 0, base+int64(seq), float64(seq), nil, nil, storage.AOptions{}); err != nil {
 				return err
 			}
