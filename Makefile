@@ -118,9 +118,9 @@ test: ## everything that CI runs
 	$(STAGE) 'build our binaries' $(MAKE) --no-print-directory build; \
 	$(STAGE) 'lint' $(MAKE) --no-print-directory lint; \
 	$(STAGE) 'build Kubernetes' $(MAKE) --no-print-directory devcluster; \
-	$(STAGE) 'unit, crash and differential tests' env YAGURA_BIG=1 $(MAKE) --no-print-directory unit; \
+	$(STAGE) 'unit, crash and differential tests' env YAGURA_BIG=1 .ci/with-cluster $(MAKE) --no-print-directory unit; \
 	$(STAGE) 'devcluster tests' bash -c 'cd deploy/devcluster && go test -count=1 -timeout 15m . ./internal/...'; \
-	$(STAGE) 'race' $(MAKE) --no-print-directory race; \
+	$(STAGE) 'race' .ci/with-cluster $(MAKE) --no-print-directory race; \
 	$(STAGE) 'fuzz' $(MAKE) --no-print-directory fuzz; \
 	$(STAGE) 'end to end: fleet' $(MAKE) --no-print-directory e2e-fleet; \
 	$(STAGE) 'end to end: nodes' $(MAKE) --no-print-directory e2e-node
