@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { parseArgs } from "./args.mjs";
 import { takeStock } from "./backend.mjs";
 import { openBrowser } from "./browser.mjs";
+import { journeys } from "./journeys.mjs";
 import { pageChecks } from "./pages.mjs";
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -40,6 +41,25 @@ async function onePage({ url, page: path, expect, timeoutMs }) {
   } finally {
     await browser.close();
   }
+}
+
+async function walk(browser, url, list) {
+  const failures = [];
+  for (const { name, run } of list) {
+    const page = await browser.context.newPage();
+    const failed = [];
+    try {
+      await run(page, url);
+    } catch (error) {
+      failed.push(error.message);
+    }
+    failed.push(...browser.takeProblems());
+    await page.close();
+    browser.takeProblems();
+    console.log(`${failed.length === 0 ? "ok  " : "FAIL"} ${name}`);
+    failures.push(...failed.map((failure) => `${name}: ${failure}`));
+  }
+  return failures;
 }
 
 async function allPages({ url, screenshots, schemes }) {
@@ -77,6 +97,8 @@ async function allPages({ url, screenshots, schemes }) {
         console.log(`${failed.length === 0 ? "ok  " : "FAIL"} ${scheme.padEnd(5)} ${name} ${path}`);
         failures.push(...failed.map((failure) => `${scheme} ${name}: ${failure}`));
       }
+      // Colours make no difference to what keys do.
+      if (scheme === schemes[0]) failures.push(...(await walk(browser, url, journeys(stock))));
     } finally {
       await browser.close();
     }

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { recordsQuery } from "./autoscaling";
+import { recordsQuery, resumeAt } from "./autoscaling";
 import { ApiError, readError } from "./http";
 import { searchTraces } from "./jaeger";
 import { queryLogs, toNanos } from "./loki";
@@ -137,5 +137,24 @@ describe("Jaeger", () => {
 it("asks for one autoscaler's records without colliding with stream labels", () => {
   expect(recordsQuery({ namespace: "shop", name: 'a"b' })).toBe(
     '{service_name="yagura-autoscaler"} | json target_namespace="namespace", autoscaler="name" | target_namespace="shop" | autoscaler="a\\"b"',
+  );
+});
+
+describe("resumeAt", () => {
+  const known = { query: "q", from: 0, to: 100_000, wholeAt: 90_000, truncated: false };
+  it("asks for the newest part when the range moves on", () => {
+    expect(resumeAt(known, "q", { from: 5000, to: 105_000 })).toBe(70_000);
+    expect(resumeAt(known, "q", { from: 80_000, to: 105_000 })).toBe(80_000);
+  });
+  it.each([
+    ["nothing is known", undefined, "q", { from: 0, to: 105_000 }],
+    ["the query is another", known, "p", { from: 0, to: 105_000 }],
+    ["the range reaches further back", known, "q", { from: -1, to: 105_000 }],
+    ["the range lies apart", known, "q", { from: 100_001, to: 200_000 }],
+    ["the range ends earlier", known, "q", { from: 0, to: 99_000 }],
+    ["the last whole answer is old", known, "q", { from: 0, to: 151_000 }],
+    ["the last answer was cut", { ...known, truncated: true }, "q", { from: 0, to: 105_000 }],
+  ])("asks for everything when %s", (_, before, query, range) =>
+    expect(resumeAt(before, query, range)).toBeUndefined(),
   );
 });

@@ -1,6 +1,7 @@
 // What the autoscaler shipped: its decision records (through Loki's API) and its series (through Prometheus').
 
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useRef } from "react";
 import { useTime } from "../app/time";
 import {
   type AutoscalerRef,
@@ -24,33 +25,82 @@ export function recordsQuery(ref?: AutoscalerRef): string {
 }
 
 function toRecords(entries: LogEntry[]): DecisionRecord[] {
-  return entries.flatMap((entry) => parseRecord(entry.line, entry.ms, entry.id, traceIdOf(entry)) ?? []);
+  const seen = new Map<string, number>();
+  return entries.flatMap((entry) => {
+    // The instant names a record well enough, and stays short in a URL.
+    const repeat = seen.get(entry.nanos) ?? 0;
+    seen.set(entry.nanos, repeat + 1);
+    const id = repeat === 0 ? entry.nanos : `${entry.nanos}.${repeat}`;
+    return parseRecord(entry.line, entry.ms, id, traceIdOf(entry)) ?? [];
+  });
 }
 
 export const RECORD_LIMIT = 2000;
 
 export interface Records {
+  /** Newest first. */
   records: DecisionRecord[];
   /** There are more than were fetched; the oldest are missing. */
   truncated: boolean;
 }
 
-/** Records of one autoscaler within the shared range, newest first. */
+interface Fetched extends Records {
+  query: string;
+  from: number;
+  to: number;
+  /** When the whole range was last asked for. */
+  wholeAt: number;
+}
+
+// Records may arrive a little late, so the newest part is asked for again, and the whole now and then.
+const OVERLAP_MS = 30_000;
+const WHOLE_EVERY_MS = 60_000;
+
+/**
+ * Where to resume from what is known already, or undefined to ask for the whole range. Records weigh kilobytes, and a
+ * page that refreshes every few seconds needs only the new ones.
+ */
+export function resumeAt(
+  known: Omit<Fetched, "records"> | undefined,
+  query: string,
+  range: { from: number; to: number },
+): number | undefined {
+  if (!known || known.query !== query || known.truncated) return undefined;
+  if (range.from < known.from || range.to < known.to || range.from > known.to) return undefined;
+  if (range.to - known.wholeAt > WHOLE_EVERY_MS) return undefined;
+  return Math.max(range.from, known.to - OVERLAP_MS);
+}
+
+/** Records of one autoscaler within the shared range. */
 export function useRecords(ref: AutoscalerRef) {
   const { range } = useTime();
   const query = recordsQuery(ref);
+  const known = useRef<Fetched>(undefined);
   return useQuery({
     queryKey: ["records", query, range.from, range.to],
     placeholderData: keepPreviousData,
     queryFn: async ({ signal }): Promise<Records> => {
+      const before = known.current;
+      const resumed = resumeAt(before, query, range);
+      const start = resumed ?? range.from;
       const streams = await queryLogs(
         query,
-        { start: range.from, end: range.to + 1 },
+        { start, end: range.to + 1 },
         { limit: RECORD_LIMIT, direction: "backward" },
         signal,
       );
       const entries = toEntries(streams, "backward");
-      return { records: toRecords(entries), truncated: entries.length >= RECORD_LIMIT };
+      const fresh = toRecords(entries);
+      const names = new Set(fresh.map((record) => record.id));
+      const kept =
+        resumed === undefined
+          ? []
+          : (before?.records ?? []).filter((record) => record.ms >= range.from && !names.has(record.id));
+      const records = [...fresh, ...kept].sort((a, b) => b.ms - a.ms);
+      const truncated = entries.length >= RECORD_LIMIT;
+      const wholeAt = resumed === undefined ? range.to : (before?.wholeAt ?? range.to);
+      known.current = { query, from: range.from, to: range.to, wholeAt, records, truncated };
+      return { records, truncated };
     },
   });
 }

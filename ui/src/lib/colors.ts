@@ -36,14 +36,41 @@ export function seriesColor(index: number, scheme: Scheme): string {
   return palette[index % palette.length] ?? "#888888";
 }
 
-/** A stable colour for a name, so that a service looks the same on every page. */
-export function nameColor(name: string, scheme: Scheme): string {
-  let hash = 2166136261;
-  for (let index = 0; index < name.length; index++) {
-    hash ^= name.charCodeAt(index);
-    hash = Math.imul(hash, 16777619);
-  }
-  return seriesColor(Math.abs(hash ^ (hash >>> 15)) % LIGHT.length, scheme);
+// Without the reds, which mean an error, and in an order in which neighbours differ most.
+const SERVICES_LIGHT = [
+  "#2f6fde",
+  "#0f8a6d",
+  "#8a3ffc",
+  "#b8860b",
+  "#0b7fab",
+  "#5c7c0a",
+  "#99297a",
+  "#a8471b",
+  "#495ec9",
+  "#127a5e",
+];
+const SERVICES_DARK = [
+  "#6ea8fe",
+  "#3fcfa6",
+  "#b794ff",
+  "#f0c04a",
+  "#4cc9f0",
+  "#a9d34b",
+  "#e58fd0",
+  "#e8a87c",
+  "#9aa5ff",
+  "#66d9b8",
+];
+
+/**
+ * One colour for each service, the same on every page as long as the set of services is the same. Given by place and
+ * not by hash: two of five services sharing a colour would make a waterfall unreadable.
+ */
+export function serviceColors(names: Iterable<string>, scheme: Scheme): (name: string) => string {
+  const palette = scheme === "dark" ? SERVICES_DARK : SERVICES_LIGHT;
+  const sorted = [...new Set(names)].sort();
+  const places = new Map(sorted.map((name, index) => [name, index]));
+  return (name) => palette[(places.get(name) ?? 0) % palette.length] as string;
 }
 
 export function withAlpha(hex: string, alpha: number): string {

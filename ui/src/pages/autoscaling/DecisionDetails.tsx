@@ -8,6 +8,7 @@ import { formatObjective } from "./objective";
 
 /** The whole of one decision: what each objective asked for, and what each rule made of it, in order. */
 export function DecisionDetails({ record }: { record: DecisionRecord }) {
+  const reasons = record.objectives.some((objective) => objective.reason !== "");
   return (
     <div className={classes.details}>
       {record.objectives.length > 0 && (
@@ -21,12 +22,12 @@ export function DecisionDetails({ record }: { record: DecisionRecord }) {
                 <Table.Th>Target</Table.Th>
                 <Table.Th>Asks for</Table.Th>
                 <Table.Th>Freshness</Table.Th>
-                <Table.Th>Reason</Table.Th>
+                {reasons && <Table.Th>Reason</Table.Th>}
               </Table.Tr>
             </Table.Thead>
             <Table.Tbody>
               {record.objectives.map((objective) => (
-                <ObjectiveRow key={objective.name} objective={objective} />
+                <ObjectiveRow key={objective.name} objective={objective} reasons={reasons} />
               ))}
             </Table.Tbody>
           </Table>
@@ -56,7 +57,7 @@ export function DecisionDetails({ record }: { record: DecisionRecord }) {
   );
 }
 
-function ObjectiveRow({ objective }: { objective: Objective }) {
+function ObjectiveRow({ objective, reasons }: { objective: Objective; reasons: boolean }) {
   const age = objective.ageSeconds === null ? "" : `, ${formatSeconds(objective.ageSeconds)} old`;
   const stale = objective.state !== "" && objective.state !== "Fresh";
   return (
@@ -75,7 +76,7 @@ function ObjectiveRow({ objective }: { objective: Objective }) {
         {objective.state || "–"}
         {age}
       </Table.Td>
-      <Table.Td>{objective.reason}</Table.Td>
+      {reasons && <Table.Td>{objective.reason}</Table.Td>}
     </Table.Tr>
   );
 }

@@ -212,8 +212,8 @@ interface DecisionLaneProps {
   onSelect: (id: string | undefined) => void;
 }
 
-// Marks are 22 pixels wide and may overlap a little.
-const MARK_WIDTH = 20;
+// Marks are 22 pixels wide and carry their count beside them.
+const MARK_WIDTH = 26;
 const LISTED = 6;
 
 /** Decisions as marks under the curves, on the same axis. */

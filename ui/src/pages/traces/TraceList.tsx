@@ -1,16 +1,13 @@
-import { useComputedColorScheme } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import { useTime } from "../../app/time";
-import { nameColor, type Scheme } from "../../lib/colors";
 import { formatAgo, formatDateTime } from "../../lib/time";
 import type { TraceSummary } from "../../lib/trace";
 import { formatInteger, formatSeconds } from "../../lib/units";
 import classes from "./TracesPage.module.css";
 
 /** Traces as rows, each with a bar as long as its duration is against the longest. */
-export function TraceList({ traces }: { traces: TraceSummary[] }) {
+export function TraceList({ traces, colorOf }: { traces: TraceSummary[]; colorOf: (service: string) => string }) {
   const { zone, range } = useTime();
-  const scheme = useComputedColorScheme("dark", { getInitialValueInEffect: false }) as Scheme;
   const longest = Math.max(1, ...traces.map((trace) => trace.duration));
   return (
     <ul className={classes.list}>
@@ -28,7 +25,7 @@ export function TraceList({ traces }: { traces: TraceSummary[] }) {
                 style={{
                   display: "block",
                   width: `${(trace.duration / longest) * 100}%`,
-                  background: trace.errors > 0 ? "var(--text-bad)" : nameColor(trace.rootService, scheme),
+                  background: trace.errors > 0 ? "var(--text-bad)" : colorOf(trace.rootService),
                 }}
               />
             </span>
@@ -44,7 +41,7 @@ export function TraceList({ traces }: { traces: TraceSummary[] }) {
               )}
               {trace.services.slice(0, 6).map((service) => (
                 <span key={service.name} className={classes.chip}>
-                  <span className={classes.dot} style={{ background: nameColor(service.name, scheme) }} />
+                  <span className={classes.dot} style={{ background: colorOf(service.name) }} />
                   {service.name} {formatInteger(service.spans)}
                 </span>
               ))}

@@ -1,8 +1,6 @@
-import { useComputedColorScheme } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
 import { useState } from "react";
 import { useTime } from "../../app/time";
-import { nameColor, type Scheme } from "../../lib/colors";
 import { formatClock } from "../../lib/time";
 import type { TraceSummary } from "../../lib/trace";
 import { formatSeconds } from "../../lib/units";
@@ -12,14 +10,24 @@ const HEIGHT = 110;
 const LEFT = 56;
 const BOTTOM = 20;
 
+interface TraceScatterProps {
+  traces: TraceSummary[];
+  /** The list stops at its limit: older traces of the range are not in it. */
+  full: boolean;
+  colorOf: (service: string) => string;
+  onOpen: (id: string) => void;
+}
+
 /**
  * Traces as dots over time and duration, the duration on a logarithmic axis: what matters is whether something takes
  * ten times as long. The list below carries the same for those who do not see it.
  */
-export function TraceScatter({ traces, onOpen }: { traces: TraceSummary[]; onOpen: (id: string) => void }) {
+export function TraceScatter({ traces, full, colorOf, onOpen }: TraceScatterProps) {
   const { ref, width } = useElementSize();
-  const { range, zone } = useTime();
-  const scheme = useComputedColorScheme("dark", { getInitialValueInEffect: false }) as Scheme;
+  const { range: asked, zone } = useTime();
+  // What a full list leaves out would be an empty plot with all dots at its edge.
+  const oldest = Math.min(...traces.map((trace) => trace.start)) / 1000;
+  const range = full && oldest < asked.to ? { from: oldest, to: asked.to } : asked;
   const [over, setOver] = useState<TraceSummary>();
 
   const durations = traces.map((trace) => Math.max(1, trace.duration));
@@ -63,7 +71,7 @@ export function TraceScatter({ traces, onOpen }: { traces: TraceSummary[]; onOpe
               cx={x(trace.start)}
               cy={y(trace.duration)}
               r={over?.id === trace.id ? 6 : 4.5}
-              fill={trace.errors > 0 ? "var(--text-bad)" : nameColor(trace.rootService, scheme)}
+              fill={trace.errors > 0 ? "var(--text-bad)" : colorOf(trace.rootService)}
               className={classes.dot}
               onMouseEnter={() => setOver(trace)}
               onMouseLeave={() => setOver(undefined)}

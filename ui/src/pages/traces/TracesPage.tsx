@@ -3,7 +3,8 @@ import { IconHierarchy2, IconSearch } from "@tabler/icons-react";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { useMemo } from "react";
-import { searchTraces, services } from "../../api/jaeger";
+import { searchTraces } from "../../api/jaeger";
+import { useServiceColors, useServices } from "../../api/services";
 import type { TracesSearch } from "../../app/search";
 import { useTime } from "../../app/time";
 import { EmptyState } from "../../components/EmptyState";
@@ -25,11 +26,7 @@ export function TracesPage() {
   const navigate = useNavigate({ from: "/traces" });
   const change = (next: Partial<TracesSearch>) => void navigate({ search: (previous) => ({ ...previous, ...next }) });
   const { range } = useTime();
-  const names = useQuery({
-    queryKey: ["services"],
-    queryFn: ({ signal }) => services(signal),
-    placeholderData: keepPreviousData,
-  });
+  const names = useServices();
   // People come for their own services first; ours are a click away.
   const service = search.service ?? names.data?.find((name) => !name.startsWith("yagura")) ?? names.data?.[0];
   const limit = LIMITS.includes(search.limit ?? "") ? (search.limit as string) : DEFAULT_LIMIT;
@@ -69,6 +66,10 @@ export function TracesPage() {
     }
   }, [found.data, search.sort]);
 
+  const full = sorted.length >= Number(limit);
+  const roots = useMemo(() => sorted.flatMap((trace) => trace.services.map((entry) => entry.name)), [sorted]);
+  const colorOf = useServiceColors(roots);
+
   return (
     <Page title="Traces">
       <Panel label="Search">
@@ -103,7 +104,7 @@ export function TracesPage() {
         <Panel
           flush
           title={`${sorted.length} ${sorted.length === 1 ? "trace" : "traces"}`}
-          note={sorted.length >= Number(limit) ? `the limit; there may be more` : undefined}
+          note={full ? "the limit; there may be more" : undefined}
           aside={
             <Select
               size="xs"
@@ -124,10 +125,12 @@ export function TracesPage() {
           <div className={classes.scatter}>
             <TraceScatter
               traces={sorted}
+              full={full}
+              colorOf={colorOf}
               onOpen={(id) => void navigate({ to: "/traces/$traceId", params: { traceId: id } })}
             />
           </div>
-          <TraceList traces={sorted} />
+          <TraceList traces={sorted} colorOf={colorOf} />
           <Text size="xs" c="dimmed" px="md" py={6}>
             Durations are those of whole traces, drawn against the longest of the list.
           </Text>

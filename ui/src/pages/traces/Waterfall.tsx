@@ -2,7 +2,8 @@ import { useComputedColorScheme } from "@mantine/core";
 import { IconAlertCircleFilled, IconChevronDown, IconChevronRight } from "@tabler/icons-react";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type KeyboardEvent, useEffect, useMemo, useRef, useState } from "react";
-import { levelColor, nameColor, type Scheme } from "../../lib/colors";
+import { useServiceColors } from "../../api/services";
+import { levelColor, type Scheme } from "../../lib/colors";
 import type { LogEntry } from "../../lib/logs";
 import { criticalPath, placeSpan, type SpanNode, type TraceModel, visibleRows } from "../../lib/trace";
 import { formatInteger, formatSeconds } from "../../lib/units";
@@ -26,6 +27,8 @@ const MAX_INDENT = 14;
  */
 export function Waterfall({ model, selected, onSelect, logs }: WaterfallProps) {
   const scheme = useComputedColorScheme("dark", { getInitialValueInEffect: false }) as Scheme;
+  const names = useMemo(() => model.services.map((service) => service.name), [model]);
+  const colorOf = useServiceColors(names);
   const [collapsed, setCollapsed] = useState<ReadonlySet<string>>(new Set());
   const scroller = useRef<HTMLDivElement>(null);
   const rows = useMemo(() => visibleRows(model, collapsed), [model, collapsed]);
@@ -145,7 +148,7 @@ export function Waterfall({ model, selected, onSelect, logs }: WaterfallProps) {
                 node={node}
                 model={model}
                 top={item.start}
-                color={nameColor(node.span.service, scheme)}
+                color={colorOf(node.span.service)}
                 selected={id === selected}
                 folded={collapsed.has(id)}
                 critical={critical.has(id)}
@@ -161,7 +164,7 @@ export function Waterfall({ model, selected, onSelect, logs }: WaterfallProps) {
       <div className={classes.legend}>
         {model.services.map((service) => (
           <span key={service.name} className={classes.chip}>
-            <span className={classes.dot} style={{ background: nameColor(service.name, scheme) }} />
+            <span className={classes.dot} style={{ background: colorOf(service.name) }} />
             {service.name} {formatInteger(service.spans)}
           </span>
         ))}
