@@ -169,7 +169,7 @@ func newBlockCodec() (*blockCodec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compressor: %w", err)
 	}
-	merge, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedDefault),
+	merge, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
 		zstd.WithEncoderCRC(false), zstd.WithWindowSize(2<<20), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, fmt.Errorf("compressor: %w", err)
