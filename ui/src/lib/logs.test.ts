@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { compareNanos, detectLevel, jsonFields, type LogEntry, mergeLive, toEntries, traceIdOf } from "./logs";
+import { compareNanos, detectLevel, isGap, jsonFields, type LogEntry, mergeLive, toEntries, traceIdOf } from "./logs";
 
 describe("detectLevel", () => {
   it.each([
@@ -59,6 +59,11 @@ describe("mergeLive", () => {
   it("adds what is new, late lines in their place, and forgets the oldest", () => {
     const merged = mergeLive([entry("5"), entry("3")], [entry("6"), entry("5"), entry("4")], 3);
     expect(merged.map(({ nanos }) => nanos)).toEqual(["6", "5", "4"]);
+  });
+  it("knows when lines were passed over", () => {
+    expect(isGap([entry("5")], [entry("9"), entry("6")])).toBe(true);
+    expect(isGap([entry("5")], [entry("9"), entry("5")])).toBe(false);
+    expect(isGap([], [entry("9")])).toBe(false);
   });
   it("keeps the list itself when nothing is new", () => {
     const current = [entry("5")];

@@ -119,6 +119,13 @@ export function compareNanos(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+/** Whether lines lie unseen between the newest line known and the oldest that arrived (both newest first). */
+export function isGap(current: LogEntry[], arrived: LogEntry[]): boolean {
+  const newest = current[0];
+  const oldest = arrived.at(-1);
+  return newest !== undefined && oldest !== undefined && compareNanos(oldest.nanos, newest.nanos) > 0;
+}
+
 /** Puts newly arrived lines in front and forgets the oldest beyond `keep`. */
 export function mergeLive(current: LogEntry[], arrived: LogEntry[], keep: number): LogEntry[] {
   const known = new Set(current.map((entry) => entry.id));

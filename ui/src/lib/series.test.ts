@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { alignSeries, distinguishingLabels, formatLabels, seriesNames, summarize } from "./series";
+import { alignSeries, distinguishingLabels, formatLabels, largest, seriesNames, summarize } from "./series";
 
 describe("alignSeries", () => {
   it("puts samples on the grid and leaves holes open", () => {
@@ -70,4 +70,9 @@ it("formats labels in one order", () => {
 it("summarizes without the holes", () => {
   expect(summarize([null, 4, 2, null])).toEqual({ last: 2, min: 2, max: 4, mean: 3 });
   expect(summarize([null])).toEqual({ last: null, min: null, max: null, mean: null });
+});
+
+it("picks the largest columns and keeps their order", () => {
+  expect(largest([[1], [5, null], [null], [3]], 2)).toEqual([1, 3]);
+  expect(largest([[1], [null]], 2)).toEqual([0, 1]);
 });

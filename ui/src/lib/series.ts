@@ -113,3 +113,14 @@ export function summarize(column: (number | null)[]): Summary {
   }
   return { last, min, max, mean: count === 0 ? null : sum / count };
 }
+
+/** Indexes of the `count` columns with the greatest maximum, in their own order; all of them if they are no more. */
+export function largest(columns: (number | null)[][], count: number): number[] {
+  const indexes = columns.map((_, index) => index);
+  if (columns.length <= count) return indexes;
+  const peaks = columns.map((column) => summarize(column).max ?? Number.NEGATIVE_INFINITY);
+  return indexes
+    .sort((a, b) => (peaks[b] as number) - (peaks[a] as number))
+    .slice(0, count)
+    .sort((a, b) => a - b);
+}

@@ -1,5 +1,5 @@
 import type { Completion, CompletionContext, CompletionResult } from "@codemirror/autocomplete";
-import { LanguageSupport, LRLanguage, syntaxTree } from "@codemirror/language";
+import { LanguageSupport, LRLanguage } from "@codemirror/language";
 import { type Diagnostic, linter } from "@codemirror/lint";
 import type { Extension } from "@codemirror/state";
 import { parser } from "@grafana/lezer-logql";
@@ -108,12 +108,15 @@ function completeWith(names: LogqlNames) {
   };
 }
 
-/** Marks where the grammar stops understanding. The query service has the last word. */
+/**
+ * Marks where the grammar stops understanding. The query service has the last word. Parsed anew and whole: the editor's
+ * own tree is patched as one types, and may for a moment hold errors that the text does not.
+ */
 const syntaxErrors = linter(
   (view) => {
     const found: Diagnostic[] = [];
     if (view.state.doc.length === 0) return found;
-    syntaxTree(view.state).iterate({
+    parser.parse(view.state.doc.toString()).iterate({
       enter: (node) => {
         if (!node.type.isError || found.length > 0) return;
         const end = Math.min(view.state.doc.length, Math.max(node.to, node.from + 1));

@@ -43,10 +43,10 @@ export function LogResult({
   const shownLabels = useMemo(() => {
     const streams = new Map(entries.map((entry) => [JSON.stringify(entry.stream), entry.stream]));
     const all = distinguishingLabels([...streams.values()]);
-    // A service says more than the pod's generated name, which contains it.
-    return all
-      .filter((name) => name !== "cluster" && !(name === "pod" && all.includes("service_name")))
-      .slice(0, MAX_LABELS);
+    // A service says enough, and leaves more room for the line.
+    return all.includes("service_name")
+      ? ["service_name"]
+      : all.filter((name) => name !== "cluster").slice(0, MAX_LABELS);
   }, [entries]);
 
   if (pending && !failed) {

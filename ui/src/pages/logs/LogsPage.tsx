@@ -119,9 +119,11 @@ export function LogsPage() {
         <LogMetric expr={expr} answer={numbers.data} pending={numbers.isPending} failed={numbers.error !== null} />
       ) : (
         <Panel flush className={classes.result} label="Lines">
-          <div className={classes.histogram}>
-            <LogHistogram expr={expr} enabled={!live && error === null} />
-          </div>
+          {!live && (
+            <div className={classes.histogram}>
+              <LogHistogram expr={expr} enabled={error === null} />
+            </div>
+          )}
           <div className={classes.lines}>
             <LogResult
               entries={live ? tail.entries : (lines.data?.entries ?? [])}

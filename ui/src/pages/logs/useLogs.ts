@@ -6,7 +6,7 @@ import { useCoarseRange } from "../../api/hooks";
 import { type Direction, logLabels, queryLogMetric, queryLogs } from "../../api/loki";
 import { useTime } from "../../app/time";
 import { histogramQuery } from "../../lib/logql";
-import { type LogEntry, mergeLive, toEntries } from "../../lib/logs";
+import { isGap, type LogEntry, mergeLive, toEntries } from "../../lib/logs";
 import { alignSeries } from "../../lib/series";
 import { alignRange, stepSeconds } from "../../lib/time";
 
@@ -95,9 +95,9 @@ export function useLogMetric(expr: string, enabled: boolean) {
 
 const LIVE_INTERVAL_MS = 1000;
 const LIVE_KEPT = 2000;
-const LIVE_BATCH = 500;
+const LIVE_BATCH = 1000;
 // Lines may be written a little late; asking for the last seconds again finds them, and repeats are recognised.
-const LIVE_OVERLAP_MS = 5000;
+const LIVE_OVERLAP_MS = 3000;
 
 export interface Live {
   entries: LogEntry[];
@@ -132,7 +132,7 @@ export function useLive(expr: string, enabled: boolean, indexed: string[] | unde
           setState((before) => ({
             entries: mergeLive(before.entries, arrived, LIVE_KEPT),
             error: null,
-            skipped: before.entries.length > 0 && arrived.length >= LIVE_BATCH,
+            skipped: arrived.length >= LIVE_BATCH && isGap(before.entries, arrived),
           }));
         } catch (error) {
           if (abort.signal.aborted) return;

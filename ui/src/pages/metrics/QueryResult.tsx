@@ -10,7 +10,7 @@ import { EmptyState } from "../../components/EmptyState";
 import { Panel } from "../../components/Panel";
 import { type Scheme, seriesColor } from "../../lib/colors";
 import { formatPromDuration, unitOfQuery } from "../../lib/promql";
-import { seriesNames } from "../../lib/series";
+import { largest, seriesNames } from "../../lib/series";
 import { LatestTable } from "./LatestTable";
 import { CHART_POINTS } from "./useMetricQuery";
 
@@ -66,15 +66,16 @@ function Chart({ answer, expr }: { answer: Answer | undefined; expr: string }) {
   const unit = unitOfQuery(expr);
   const series = useMemo((): ChartSeries[] => {
     if (!answer) return [];
-    const shown = answer.series.slice(0, MAX_SERIES);
+    const columns = answer.frame.columns;
+    const shown = largest(columns, MAX_SERIES).map((index) => ({ ...answer.series[index], values: columns[index] }));
     const names = seriesNames(
-      shown.map((entry) => entry.labels),
+      shown.map((entry) => entry.labels ?? {}),
       "result",
     );
-    return shown.map((_, index) => ({
+    return shown.map((entry, index) => ({
       name: names[index] as string,
       color: seriesColor(index, scheme),
-      values: answer.frame.columns[index] ?? [],
+      values: entry.values ?? [],
       fill: shown.length === 1,
       hidden: hidden.has(names[index] as string),
     }));
@@ -112,7 +113,8 @@ function Chart({ answer, expr }: { answer: Answer | undefined; expr: string }) {
       />
       {answer.series.length > MAX_SERIES && (
         <Text size="sm" c="var(--text-warn)" mt="xs">
-          Showing {MAX_SERIES} of {answer.series.length} series. Filter, or sum by a label, to see all of them.
+          Showing the {MAX_SERIES} largest of {answer.series.length} series. Filter, or sum by a label, to see all of
+          them.
         </Text>
       )}
       <div style={{ marginTop: 8 }}>

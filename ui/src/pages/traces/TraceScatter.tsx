@@ -1,7 +1,7 @@
 import { useElementSize } from "@mantine/hooks";
 import { useState } from "react";
 import { useTime } from "../../app/time";
-import { formatClock } from "../../lib/time";
+import { formatClock, formatClockMs } from "../../lib/time";
 import type { TraceSummary } from "../../lib/trace";
 import { formatSeconds } from "../../lib/units";
 import classes from "./TraceScatter.module.css";
@@ -61,7 +61,7 @@ export function TraceScatter({ traces, full, colorOf, onOpen }: TraceScatterProp
               textAnchor={index === 0 ? "start" : index === ticks.length - 1 ? "end" : "middle"}
               className={classes.tick}
             >
-              {formatClock(tick, zone)}
+              {range.to - range.from < 10_000 ? formatClockMs(tick, zone) : formatClock(tick, zone)}
             </text>
           ))}
           {traces.map((trace) => (
