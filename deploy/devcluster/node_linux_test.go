@@ -316,3 +316,15 @@ func processesOf(t *testing.T, dir string) []string {
 	}
 	return found
 }
+
+func TestNodeModeThatCannotRunLeavesNothing(t *testing.T) {
+	needBinaries(t)
+	t.Setenv("YAGURA_DEVCLUSTER_CNI", t.TempDir()) // Where it could run otherwise.
+	dir := filepath.Join(t.TempDir(), "cluster")
+	_, _, err := devcluster("up", "--mode", "node", "--dir", dir)
+	require.ErrorContains(t, err, "real nodes need")
+	require.NoFileExists(t, filepath.Join(dir, "cluster.json"))
+	// The folder can still become another cluster's.
+	_, _, err = devcluster("status", "--dir", dir)
+	require.ErrorContains(t, err, "no cluster here")
+}

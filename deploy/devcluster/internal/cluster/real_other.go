@@ -12,6 +12,8 @@ import (
 // errNotLinux is why node mode is missing on other systems.
 var errNotLinux = errors.New("node mode needs Linux: nodes are namespaces of its kernel")
 
+func (c *Cluster) nodeConfig(string, string) (struct{}, error) { return struct{}{}, errNotLinux }
+
 func (c *Cluster) stopNodes(context.Context) error   { return nil }
 func (c *Cluster) stopNetwork(context.Context) error { return nil }
 

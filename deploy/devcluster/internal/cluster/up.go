@@ -54,6 +54,13 @@ func (c *Cluster) Up(ctx context.Context, options UpOptions) error {
 		if err != nil {
 			return fmt.Errorf("bring up: %w", err)
 		}
+		if state.Mode == Node {
+			// Before anything is written, so that a folder is not left with half a
+			// cluster that cannot run here.
+			if _, err := c.nodeConfig(options.Bin, options.Self); err != nil {
+				return fmt.Errorf("bring up: %w", err)
+			}
+		}
 		if err := c.settlePorts(ctx, &state); err != nil {
 			return fmt.Errorf("bring up: %w", err)
 		}
