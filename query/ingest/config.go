@@ -23,9 +23,10 @@ type Config struct {
 	// request together. Each takes far more memory than bytes in the request.
 	// Default 500,000.
 	MaxElements int `json:"maxElements"`
-	// MaxLineBytes bounds a log line. Default 256 KiB.
+	// MaxLineBytes bounds a log line. Default 1 MiB, which
+	// is where the collector splits longer ones.
 	MaxLineBytes int `json:"maxLineBytes"`
-	// MaxRowBytes bounds a log line or span with all its fields. Default 1 MiB.
+	// MaxRowBytes bounds a log line or span with all its fields. Default 2 MiB.
 	MaxRowBytes int `json:"maxRowBytes"`
 	// MaxFields is the most fields of one log line or span. Default 512.
 	MaxFields int `json:"maxFields"`
@@ -62,8 +63,8 @@ func DefaultConfig() Config {
 		MaxDecodedBytes:     32 << 20,
 		MaxInFlightBytes:    256 << 20,
 		MaxElements:         500_000,
-		MaxLineBytes:        256 << 10,
-		MaxRowBytes:         1 << 20,
+		MaxLineBytes:        1 << 20,
+		MaxRowBytes:         2 << 20,
 		MaxFields:           512,
 		MaxFieldNameBytes:   1024,
 		MaxLabels:           32,

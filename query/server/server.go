@@ -79,19 +79,20 @@ type Server struct {
 	cfg    Config
 	echo   *echo.Echo
 	logger *slog.Logger
+
+	instrumentation *instrumentation
 }
 
 // New mounts everything. It does not listen yet.
 func New(o Options) (*Server, error) {
-	e := echo.New()
-	e.HideBanner, e.HidePort = true, true
-	s := &Server{cfg: o.Config, echo: e, logger: o.Logger}
 	m, err := newInstrumentation(o.Registerer)
 	if err != nil {
 		return nil, err
 	}
-	e.HTTPErrorHandler = errorHandler(o.Logger)
-	e.Use(m.observe(o.Logger), recoverPanics(o.Logger, m), securityHeaders)
+	e := echo.New()
+	s := &Server{cfg: o.Config, echo: e, logger: o.Logger, instrumentation: m}
+	s.Protect(e)
+	e.Use(securityHeaders)
 
 	e.GET("/healthz", func(c echo.Context) error { return c.String(http.StatusOK, "ok\n") })
 	e.GET("/readyz", func(c echo.Context) error {
@@ -116,6 +117,14 @@ func New(o Options) (*Server, error) {
 	e.GET("/*", ui.serve)
 	e.HEAD("/*", ui.serve)
 	return s, nil
+}
+
+// Protect gives another echo, for a listener of its own, the error answers, request
+// metrics and recovery from panics that this server's requests have.
+func (s *Server) Protect(e *echo.Echo) {
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = errorHandler(s.logger)
+	e.Use(s.instrumentation.observe(s.logger), recoverPanics(s.logger, s.instrumentation))
 }
 
 // Handler is the server without its listener, for tests.

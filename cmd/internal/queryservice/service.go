@@ -82,8 +82,9 @@ func Open(ctx context.Context, cfg Config, data string, logger *slog.Logger, reg
 			{Prefix: "/jaeger", Routes: tracesAPI},
 		},
 		UI: ui.Files(),
-		// The stores replay their logs in Open, so that a server that listens is ready.
-		Ready:  func() error { return nil },
+		// The stores replay their logs in Open, so that a server that listens is ready
+		// until a log can no longer be written.
+		Ready:  s.samples.Ready,
 		Logger: logger.With("room", "server"), Registerer: reg, Gatherer: reg,
 	})
 	if err != nil {
@@ -159,6 +160,7 @@ func (s *Service) serveGRPC(ctx context.Context, lis net.Listener) error {
 // serveOTLP serves OTLP/HTTP on the port that SDKs expect it on.
 func (s *Service) serveOTLP(ctx context.Context, lis net.Listener) error {
 	e := echo.New()
+	s.server.Protect(e)
 	s.ingester.RegisterOTLP(e.Group("/v1"))
 	srv := &http.Server{Handler: e, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Duration(s.cfg.Server.ReadTimeout)}
 	stop := context.AfterFunc(ctx, func() {
