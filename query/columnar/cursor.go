@@ -91,7 +91,9 @@ func (s *Store) Select(ctx context.Context, q Query) (Cursor, error) {
 	if q.From >= q.To {
 		return c, nil
 	}
-	streams := s.registry.matching(q.Table, q.Tenants, q.Matchers)
+	streams := slices.DeleteFunc(s.registry.matching(q.Table, q.Tenants, q.Matchers), func(st *stream) bool {
+		return st.maxTime.Load() < q.From
+	})
 	slices.SortFunc(streams, compareStreams)
 	if n := q.Budget.MaxStreams; n > 0 && int64(len(streams)) > n {
 		return nil, &BudgetError{Bound: "MaxStreams", Limit: n}
