@@ -224,19 +224,23 @@ func apiServerArgs(c Config, m material) []string {
 		"--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 		"--proxy-client-cert-file=" + m.frontProxy.CertFile, "--proxy-client-key-file=" + m.frontProxy.KeyFile,
-		"--enable-aggregator-routing=true",
 		"--profiling=false",
 	}
 	if c.Advertise.IsValid() {
 		return append(args,
 			"--bind-address=0.0.0.0", // The namespace holds nobody else.
 			"--advertise-address="+c.Advertise.String(),
-			"--endpoint-reconciler-type=lease")
+			"--endpoint-reconciler-type=lease",
+			// There is no kube-proxy beside the API server: for an API server in a
+			// pod it must go to the pod itself.
+			"--enable-aggregator-routing=true")
 	}
 	return append(args,
 		"--bind-address=127.0.0.1",
 		"--advertise-address=127.0.0.1",
-		// A Service must not lead to loopback, so "kubernetes" has no endpoint.
+		// A Service must not lead to loopback, so "kubernetes" has no endpoint. An
+		// API server of this host can be joined by a Service of type ExternalName
+		// for localhost.
 		"--endpoint-reconciler-type=none")
 }
 
