@@ -85,15 +85,6 @@ func (d *decoder) uint32() uint32 {
 	return binary.LittleEndian.Uint32(d.b[d.off-4:])
 }
 
-func (d *decoder) uint64() uint64 {
-	if d.left() < 8 {
-		d.fail(errTruncated)
-		return 0
-	}
-	d.off += 8
-	return binary.LittleEndian.Uint64(d.b[d.off-8:])
-}
-
 // count reads a number of elements of at least minBytes each.
 func (d *decoder) count(minBytes int) int {
 	n := d.uvarint()
