@@ -22,6 +22,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -84,7 +85,11 @@ func New(ctx context.Context, cfg Config, instance string, logger *slog.Logger, 
 	if cfg.TLS {
 		transport = credentials.NewTLS(nil)
 	}
-	connection, err := grpc.NewClient(cfg.Endpoint, grpc.WithTransportCredentials(transport))
+	// The default lets two minutes pass between two attempts to connect.
+	reconnect := backoff.DefaultConfig
+	reconnect.BaseDelay, reconnect.MaxDelay = firstBackoff, maxBackoff
+	connection, err := grpc.NewClient(cfg.Endpoint, grpc.WithTransportCredentials(transport),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: maxBackoff}))
 	if err != nil {
 		return nil, fmt.Errorf("journal endpoint %s: %w", cfg.Endpoint, err)
 	}
