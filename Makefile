@@ -57,11 +57,11 @@ generate: ## deep copies and CRDs from the API types
 
 ## ---- run -------------------------------------------------------------------
 
-# Ours first, so that the page is there at once; the demo command then brings up
-# the control plane (compiled at low priority the first time) and the shop.
+# Ours first, so that the page is there at once. devcluster, a module of its own, and
+# then the control plane are compiled at low priority while the platform runs already.
 .PHONY: run
-run: build ## Yagura on this host, a development cluster and a demo shop
-	@exec bin/yagura-demo run
+run: ui binaries ## Yagura on this host, a development cluster and a demo shop
+	@nice -n 19 $(MAKE) --no-print-directory bin/devcluster & exec bin/yagura-demo run
 
 ## ---- check -----------------------------------------------------------------
 
@@ -72,6 +72,7 @@ check: lint unit ## lint, vet and unit tests
 lint: ## gofmt, vet, staticcheck, import rules, generated files
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "gofmt these:"; echo "$$out"; exit 1; }
 	go vet ./...
+	go vet -tags e2e ./cmd/yagura/e2e/...
 	cd deploy/devcluster && go vet .  ./internal/...
 	@mkdir -p bin && go build -o bin/importrules ./cmd/internal/importrules
 	go vet -vettool=bin/importrules ./...
@@ -86,7 +87,8 @@ unit:
 
 .PHONY: race
 race:
-	CGO_ENABLED=1 go test -race -timeout 15m $$(.ci/packages)
+	@packages=$$(.ci/packages); [ -n "$$packages" ]; \
+	CGO_ENABLED=1 go test -race -timeout 15m $$packages
 
 .PHONY: bench
 bench: ## the benchmarks of the hot paths

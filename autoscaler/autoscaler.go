@@ -49,6 +49,11 @@ func New(cfg Config, logger *slog.Logger, registry prometheus.Registerer) (*Auto
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("autoscaler.%w", err)
 	}
+	// Here and not in Run, since the libraries read it without a lock once they work.
+	clientLogs.Do(func() {
+		klog.SetSlogLogger(logger.With("component", "client-go"))
+		ctrllog.SetLogger(logr.FromSlogHandler(logger.With("component", "controller-runtime").Handler()))
+	})
 	host, err := os.Hostname()
 	if err != nil {
 		return nil, fmt.Errorf("name this instance: %w", err)
@@ -109,10 +114,6 @@ const (
 
 // Run works until the context ends, and returns nil then. It gives back leadership and delivers what it has recorded before it returns.
 func (a *Autoscaler) Run(ctx context.Context) error {
-	clientLogs.Do(func() {
-		klog.SetSlogLogger(a.logger.With("component", "client-go"))
-		ctrllog.SetLogger(logr.FromSlogHandler(a.logger.With("component", "controller-runtime").Handler()))
-	})
 	book, err := a.openJournal(ctx)
 	if err != nil {
 		return err

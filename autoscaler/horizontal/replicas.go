@@ -61,7 +61,8 @@ func ForUtilization(current, target int32, resource corev1.ResourceName, contain
 			return 0, 0, errDisjoint
 		}
 		// Whole percents, as Kubernetes counts them: a fraction of a percent is noise that would move the result.
-		percent := float64(used * 100 / requested)
+		// In floating point, since memory in thousandths of a byte times a hundred overflows at some thousand large pods.
+		percent := math.Floor(float64(used) * 100 / float64(requested))
 		return percent / float64(target), percent, nil
 	}
 	// A pod without a sample might use all that it requests, or the target where that is higher.

@@ -143,16 +143,25 @@ const heartbeatMetric = "yagura_log_source_heartbeat_timestamp_seconds"
 // sourceLabels are the labels that a log source and its heartbeat have in common.
 var sourceLabels = []string{"service_name", "cluster", "namespace", "pod", "container", "node"}
 
-// heartbeat returns the selector of the heartbeats of the sources that a stream selector selects, empty when the selector says nothing
-// about the labels that heartbeats have.
+// identifying are the labels of which a selector must name one, so that a heartbeat is that source's and not a neighbour's in the
+// same namespace or on the same node.
+var identifying = []string{"service_name", "pod", "container"}
+
+// heartbeat returns the selector of the heartbeats of the sources that a stream selector selects. It is empty when heartbeats
+// cannot tell those sources from others: when the selector asks for a label that heartbeats lack, or names no service, pod or
+// container. Then only lines are a sign of life.
 func (s logSelector) heartbeat() string {
 	var parts []string
+	named := false
 	for _, m := range s.matchers {
-		if slices.Contains(sourceLabels, m.Name) {
-			parts = append(parts, m.String())
+		if !slices.Contains(sourceLabels, m.Name) {
+			return ""
 		}
+		positive := m.Type == labels.MatchEqual || m.Type == labels.MatchRegexp
+		named = named || positive && m.Value != "" && slices.Contains(identifying, m.Name)
+		parts = append(parts, m.String())
 	}
-	if len(parts) == 0 {
+	if !named {
 		return ""
 	}
 	return heartbeatMetric + "{" + strings.Join(parts, ",") + "}"

@@ -46,6 +46,8 @@ func (u ContainerUsage) sum(q UsageQuery, pod Pod) (sum float64, complete bool) 
 const (
 	// podMetricsLife is how long an answer is used again. Metrics servers measure every 15 seconds or more seldom.
 	podMetricsLife = 5 * time.Second
+	// podMetricsTimeout ends a request: one that hangs must not hold up the policies of a namespace.
+	podMetricsTimeout = 5 * time.Second
 	// podMetricsAbsent is how long a cluster without the API is not asked again.
 	podMetricsAbsent = time.Minute
 )
@@ -86,7 +88,10 @@ func (k *KubernetesPodMetrics) InNamespace(ctx context.Context, namespace string
 	if now.Before(a.until) {
 		return a.pods, a.err
 	}
+	ctx, cancel := context.WithTimeout(ctx, podMetricsTimeout)
+	defer cancel()
 	list, err := k.client.PodMetricses(namespace).List(ctx, metav1.ListOptions{})
+	now = k.clock.Now() // the answer may have taken its time
 	a.until = now.Add(podMetricsLife)
 	switch {
 	case apierrors.IsNotFound(err):

@@ -3,6 +3,7 @@ package signal
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -169,7 +170,8 @@ func (t *Tick) usageSamples(ctx context.Context, q UsageQuery) (map[containerKey
 	}
 	for _, p := range values.points {
 		s := at(p)
-		s.value, s.hasValue = p.value, !p.histogram
+		// What is no number is no measurement: its pod counts as one without a sample.
+		s.value, s.hasValue = p.value, !p.histogram && !math.IsNaN(p.value) && !math.IsInf(p.value, 0)
 	}
 	for _, p := range ages.points {
 		s := at(p)

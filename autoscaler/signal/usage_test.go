@@ -25,6 +25,9 @@ load 5s
   container_cpu_usage_seconds_total{namespace="shop",pod="b",container="main"} 0+1x120
   container_cpu_usage_seconds_total{namespace="shop",pod="c",container="main"} 0+1x12
   container_cpu_usage_seconds_total{namespace="shop",pod="d",container="main"} _x119 5
+  container_cpu_usage_seconds_total{namespace="shop",pod="nan",container="main"} NaNx120
+  container_cpu_usage_seconds_total{namespace="shop",pod="inf",container="main"} Infx120
+  container_memory_working_set_bytes{namespace="shop",pod="inf",container="main"} Infx120
   container_memory_working_set_bytes{namespace="shop",pod="a",container="main"} 1000x120
   container_memory_working_set_bytes{namespace="shop",pod="a",container="proxy"} 24x120
 `
@@ -54,7 +57,10 @@ func TestUsage(t *testing.T) {
 			"the newest sample of container_cpu_usage_seconds_total is 4m0s old, more than 2m"},
 		"a pod with one sample so far": {usageQuery(CPU, d), map[string]float64{}, decision.Missing,
 			"no pod has samples of container_cpu_usage_seconds_total from which a rate over 15s can be taken"},
-		"no pods": {usageQuery(CPU), map[string]float64{}, decision.Missing, "the target has no running pods"},
+		"what is no number is no measurement": {usageQuery(CPU, a, Pod{"nan", []string{"main"}}, Pod{"inf", []string{"main"}}),
+			map[string]float64{"a": 0.6}, decision.Fresh, ""},
+		"infinite memory": {usageQuery(Memory, a, Pod{"inf", []string{"main"}}), map[string]float64{"a": 1024}, decision.Fresh, ""},
+		"no pods":         {usageQuery(CPU), map[string]float64{}, decision.Missing, "the target has no running pods"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

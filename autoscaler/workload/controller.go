@@ -193,7 +193,11 @@ func (c *Controller) forget(present map[types.NamespacedName]struct{}) {
 func (c *Controller) evaluate(ctx context.Context, r *round, policy *v1alpha1.WorkloadAutoscaler, m *memory) {
 	record := c.decide(ctx, r, policy, m)
 	if ctx.Err() != nil {
-		return // what was read while everything shuts down is not worth telling
+		if !record.Scaled() {
+			return // what was read while everything shuts down is not worth telling
+		}
+		// But what was done is, and no successor can tell of it.
+		ctx = context.WithoutCancel(ctx)
 	}
 	c.deps.Metrics.evaluations.WithLabelValues(string(record.Outcome)).Inc()
 	before := m.tracker.Last()

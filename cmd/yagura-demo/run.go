@@ -79,10 +79,16 @@ func (o runOptions) configFile() string { return filepath.Join(o.Dir, "yagura.ya
 
 // config has the collector scrape the simulated kubelets, whose addresses the
 // development cluster writes to a file once it is up. CPU objectives look at a
-// window of 15 s, so 2 s between samples gives each of them several.
+// window of 15 s, so 2 s between samples gives each of them several. The logs are this
+// host's and the control plane's; not the platform's own, which would feed themselves.
 func (o runOptions) config() string {
 	return fmt.Sprintf(`# Written by yagura-demo run; changes are lost at its next start.
 collector:
+  podLogs:
+    files:
+    - path: /var/log/*.log
+    - path: /var/log/syslog
+    - path: %q
   scrape:
     configs:
     - job_name: kubelet
@@ -92,7 +98,7 @@ collector:
       file_sd_configs:
       - files: [%q]
         refresh_interval: 5s
-`, filepath.Join(o.clusterDir(), "scrape.json"))
+`, filepath.Join(o.clusterDir(), "log", "*.log"), filepath.Join(o.clusterDir(), "scrape.json"))
 }
 
 // platform runs `yagura up` until ctx is done.
@@ -148,21 +154,44 @@ func ready(ctx context.Context, url string) bool {
 // clusterAndShop brings the cluster up, runs the shop until ctx is done, and takes
 // the cluster down again.
 func (o runOptions) clusterAndShop(ctx context.Context, logger *slog.Logger) error {
+	if err := o.awaitDevcluster(ctx, logger); err != nil {
+		return err
+	}
 	logger.Info("building the control plane (some minutes the first time, at low priority)")
 	if err := o.devcluster(ctx, "build", "--nice", "19"); err != nil {
 		return err
 	}
-	if err := o.devcluster(ctx, "up", "--mode", "fleet", "--nodes", strconv.Itoa(o.Nodes)); err != nil {
-		return err
-	}
+	// Also when up is interrupted: what it had started by then runs on its own.
 	defer func() {
 		if err := o.devcluster(context.WithoutCancel(ctx), "down"); err != nil {
 			logger.Error("cluster not stopped", "error", err)
 		}
 	}()
+	if err := o.devcluster(ctx, "up", "--mode", "fleet", "--nodes", strconv.Itoa(o.Nodes)); err != nil {
+		return err
+	}
 	fmt.Printf("\n  The cluster is up:  export KUBECONFIG=%s\n  kubectl:            %s kubectl --dir %s -- get wa -A\n\n",
 		o.Shop.Kubeconfig, filepath.Join(o.Bin, "devcluster"), o.clusterDir())
 	return runShop(ctx, o.Shop, logger)
+}
+
+// awaitDevcluster waits for the devcluster command, which `make run` compiles while the
+// platform starts already.
+func (o runOptions) awaitDevcluster(ctx context.Context, logger *slog.Logger) error {
+	path := filepath.Join(o.Bin, "devcluster")
+	for said := false; ; said = true {
+		if _, err := os.Stat(path); err == nil {
+			return nil
+		}
+		if !said {
+			logger.Info("waiting until devcluster is built", "path", path)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 func (o runOptions) devcluster(ctx context.Context, args ...string) error {

@@ -34,7 +34,9 @@ func newUp() *cobra.Command {
 		Use: "up", Short: "Run collector, query service and autoscaler in one process", Args: cobra.NoArgs,
 		Long: `Runs the whole platform in one process, its parts talking over loopback as they
 would between machines. Without --kubeconfig it observes this host only. The file
-that --kubeconfig names need not exist yet: the autoscaler joins when it does.`,
+that --kubeconfig names need not exist yet: the autoscaler joins when it does. The
+addresses by which the parts find each other follow from the flags, whatever the
+configuration file says.`,
 		Example: `  yagura up --data ~/.yagura --log-file '/var/log/*.log'
   yagura up --data ~/.yagura --kubeconfig ~/.kube/config`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
@@ -69,8 +71,14 @@ func (o *upOptions) settings(cmd *cobra.Command) (settings, error) {
 	); err != nil {
 		return s, err
 	}
+	o.agent.Kubeconfig = o.kubeconfig // for the pods of this machine, if it is a node
 	o.agent.Override(cmd.Flags(), &s.agent)
-	s.autoscaler.Kubeconfig = o.kubeconfig
+	if cmd.Flags().Changed("kubeconfig") {
+		s.autoscaler.Kubeconfig = o.kubeconfig
+	}
+	if queue, window := s.agent.Queue.MaxAge, s.query.Metrics.OutOfOrderWindow; queue > window {
+		return s, fmt.Errorf("collector.queue.maxAge: %s is more than query.metrics.outOfOrderWindow, %s: what waits longest would be refused", queue, window)
+	}
 	// Whoever starts everything in one process wants to apply a WorkloadAutoscaler next.
 	s.autoscaler.InstallCRDs = true
 	return s, nil
@@ -110,7 +118,7 @@ func (o *upOptions) run(cmd *cobra.Command) (err error) {
 	defer func() { err = errors.Join(err, collector.Close()) }()
 
 	stages := append([][]lifecycle.Part{query.Parts(queryservice.Listeners{HTTP: lis})}, collector.Stages()...)
-	if o.kubeconfig != "" {
+	if s.autoscaler.Kubeconfig != "" {
 		part, err := o.autoscaler(s.autoscaler, s.agent, lis.Addr(), logger.With("part", "autoscaler"), reg)
 		if err != nil {
 			return errors.Join(err, lis.Close())

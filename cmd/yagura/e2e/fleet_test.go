@@ -264,13 +264,13 @@ func (f *fleet) holds(t *testing.T, ctx context.Context, name string) {
 		if err != nil {
 			return err
 		}
-		if r.Outcome != "Held" {
-			return fmt.Errorf("the last record says %s: %s", r.Outcome, r.Reason)
+		if r.Outcome != "Held" || r.Reason != st.Reason {
+			return fmt.Errorf("the last record says %s: %s; the status says %s", r.Outcome, r.Reason, st.Reason)
 		}
 		return nil
 	})
 	t.Logf("%s: %s", name, st.Reason)
-	f.seenInUI(t, ctx, name, "Held")
+	f.seenInUI(t, ctx, name, st.Reason)
 }
 
 func (f *fleet) mute(t *testing.T, ctx context.Context, method string) {
