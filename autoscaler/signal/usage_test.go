@@ -25,9 +25,9 @@ load 5s
   container_cpu_usage_seconds_total{namespace="shop",pod="b",container="main"} 0+1x120
   container_cpu_usage_seconds_total{namespace="shop",pod="c",container="main"} 0+1x12
   container_cpu_usage_seconds_total{namespace="shop",pod="d",container="main"} _x119 5
-  container_cpu_usage_seconds_total{namespace="shop",pod="nan",container="main"} NaNx120
-  container_cpu_usage_seconds_total{namespace="shop",pod="inf",container="main"} Infx120
-  container_memory_working_set_bytes{namespace="shop",pod="inf",container="main"} Infx120
+  container_cpu_usage_seconds_total{namespace="shop",pod="nan",container="main"} _x57 NaN NaN NaN NaN NaN
+  container_cpu_usage_seconds_total{namespace="shop",pod="inf",container="main"} _x57 Inf Inf Inf Inf Inf
+  container_memory_working_set_bytes{namespace="shop",pod="inf",container="main"} _x57 Inf Inf Inf Inf Inf
   container_memory_working_set_bytes{namespace="shop",pod="a",container="main"} 1000x120
   container_memory_working_set_bytes{namespace="shop",pod="a",container="proxy"} 24x120
 `
