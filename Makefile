@@ -6,9 +6,10 @@ SHELL   := bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
-# One set of flags for everything, or the build cache is filled twice.
+# One set of flags for everything, or the build cache is filled twice. The version is
+# stamped by LDFLAGS; Go's own stamp fails in a checkout that somebody else owns.
 export CGO_ENABLED := 0
-export GOFLAGS     := -trimpath
+export GOFLAGS     := -trimpath -buildvcs=false
 INFO    := github.com/yagura-dev/yagura/cmd/internal/buildinfo
 LDFLAGS := -s -w -X $(INFO).version=$(VERSION) -X $(INFO).commit=$(COMMIT)
 
