@@ -262,10 +262,110 @@ type Reader interface {
 	NewestTimestamp(ctx context.Context, t Table, tenants []Tenant, from int64, ms []*labels.Matcher) (int64, bool, error)
 }
 
+// CountQuery asks how many rows a selection has, by group and time, without
+// delivering them.
+type CountQuery struct {
+	// Query is the selection; its Columns, Direction and Limit are ignored.
+	Query Query
+	// Width splits [From, To) into buckets of so many nanoseconds, the first one
+	// starting at From; the last one may be shorter. Zero is one bucket for all.
+	Width int64
+	// Group maps a stream to the index of the group its rows count in; a negative
+	// one leaves the stream out. Nil is one group for all. It is called at most once
+	// for each stream, never concurrently.
+	Group func(labels.Labels) int
+	// LineBytes asks for Count.Bytes.
+	LineBytes bool
+}
+
+// Count is what one group holds in one bucket; empty ones are not delivered.
+type Count struct {
+	Group  int
+	Bucket int
+	Rows   int64
+	Bytes  int64 // of the lines, if asked for
+}
+
+// Counter counts rows where they are stored. What is answered from headers alone
+// costs no decoding. Implementations MUST be safe for concurrent use and MUST
+// evaluate every predicate exactly.
+type Counter interface {
+	// Count returns the counts sorted by group, then bucket. Hitting the budget is a
+	// *BudgetError.
+	Count(ctx context.Context, q CountQuery) ([]Count, Stats, error)
+}
+
+// CatalogQuery selects rows for a picker of names or values.
+type CatalogQuery struct {
+	Table    Table
+	Tenants  []Tenant
+	From, To int64 // From is inclusive, To exclusive, Unix nanoseconds
+	Matchers []*labels.Matcher
+}
+
+// FieldName is a name that rows of the selection hold.
+type FieldName struct {
+	Name     string
+	Types    []ValueType // those seen, ascending
+	Rows     int64       // about how many rows hold it
+	Distinct int64       // about how many values it has
+}
+
+// FieldValue is a value that rows of the selection hold under a name.
+type FieldValue struct {
+	Value string
+	Type  ValueType
+	Rows  int64 // about how many rows hold it
+}
+
+// Catalog answers which fields and values exist, for pickers, at a cost that does
+// not grow with the rows. Answers may be imprecise by the bounds of a block and may
+// leave out values of names that are (nearly) unique by row. Implementations MUST be
+// safe for concurrent use.
+type Catalog interface {
+	// FieldNames returns the names in byte order.
+	FieldNames(ctx context.Context, q CatalogQuery) ([]FieldName, error)
+	// FieldValues returns at most limit values, the most frequent first, equal ones in
+	// byte order, and whether there were more.
+	FieldValues(ctx context.Context, q CatalogQuery, name string, limit int) (values []FieldValue, more bool, err error)
+}
+
+// Deletion asks for rows to be forgotten.
+type Deletion struct {
+	ID       string // unique; chosen by the store when empty
+	Table    Table
+	Tenants  []Tenant
+	From, To int64 // From is inclusive, To exclusive, Unix nanoseconds
+	Matchers []*labels.Matcher
+	// Lines and Fields restrict it further; all must hold.
+	Lines   []LinePredicate
+	Fields  []FieldPredicate
+	Created time.Time // set by the store
+	// Query is what the user wrote, kept for listing.
+	Query string
+	// Done means that the rows have left the disk. Set by the store.
+	Done bool
+}
+
+// Deleter forgets rows. Implementations MUST be safe for concurrent use.
+type Deleter interface {
+	// Delete makes the deletion durable. Rows stored before it returned are in no
+	// answer afterwards; they leave the disk later. It returns the deletion's ID.
+	Delete(ctx context.Context, d Deletion) (string, error)
+	// Deletions lists them, oldest first; finished ones are forgotten after a day.
+	Deletions(ctx context.Context) ([]Deletion, error)
+	// CancelDeletion makes the rows that are still on disk visible again. An unknown
+	// or finished one is ErrNoDeletion.
+	CancelDeletion(ctx context.Context, id string) error
+}
+
 // Engine is a whole store: what the contract suite in columnartest runs against.
 type Engine interface {
 	Writer
 	Reader
+	Counter
+	Catalog
+	Deleter
 	// Retain drops rows older than before, whole blocks at a time.
 	Retain(ctx context.Context, before time.Time) error
 	Close() error
@@ -278,6 +378,8 @@ var (
 	// ErrTooLarge means that the store will never take this batch: it is beyond a
 	// bound on one batch. Split it or drop it; trying again is useless.
 	ErrTooLarge = errors.New("batch is too large")
+	// ErrNoDeletion means that no unfinished deletion has the ID.
+	ErrNoDeletion = errors.New("no such deletion")
 	// ErrClosed means that the store was closed.
 	ErrClosed = errors.New("store is closed")
 )
