@@ -6,30 +6,16 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"os"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
 	"github.com/yagura-dev/yagura/autoscaler"
-	"github.com/yagura-dev/yagura/cmd/internal/buildinfo"
 	"github.com/yagura-dev/yagura/cmd/internal/config"
 	"github.com/yagura-dev/yagura/cmd/internal/lifecycle"
 )
 
-func main() {
-	ctx, cancel := lifecycle.Context()
-	defer cancel()
-	if err := newCommand().ExecuteContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "yagura-autoscaler:", err)
-		cancel()
-		os.Exit(1)
-	}
-}
+func main() { lifecycle.Main(newCommand()) }
 
 type options struct {
 	config, kubeconfig, queryURL, otlp, http string
@@ -40,8 +26,7 @@ type options struct {
 func newCommand() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
-		Use: "yagura-autoscaler", Short: "Yagura's autoscaler", Version: buildinfo.String(), Args: cobra.NoArgs,
-		SilenceUsage: true, SilenceErrors: true,
+		Use: "yagura-autoscaler", Short: "Yagura's autoscaler", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	f := cmd.Flags()
@@ -71,8 +56,7 @@ func (o options) run(cmd *cobra.Command) error {
 	}
 	o.override(cmd, &cfg)
 
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(buildinfo.Collector("autoscaler"), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg := lifecycle.Registry("autoscaler")
 	a, err := autoscaler.New(cfg, logger, reg)
 	if err != nil {
 		return err

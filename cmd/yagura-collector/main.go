@@ -5,30 +5,17 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"os"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
 	"github.com/yagura-dev/yagura/cmd/internal/agent"
-	"github.com/yagura-dev/yagura/cmd/internal/buildinfo"
 	"github.com/yagura-dev/yagura/cmd/internal/config"
 	"github.com/yagura-dev/yagura/cmd/internal/lifecycle"
 )
 
-func main() {
-	ctx, cancel := lifecycle.Context()
-	defer cancel()
-	if err := newCommand().ExecuteContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "yagura-collector:", err)
-		cancel()
-		os.Exit(1)
-	}
-}
+func main() { lifecycle.Main(newCommand()) }
 
 type options struct {
 	config, data, http, hostRoot string
@@ -39,8 +26,7 @@ type options struct {
 func newCommand() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
-		Use: "yagura-collector", Short: "Yagura's node agent", Version: buildinfo.String(), Args: cobra.NoArgs,
-		SilenceUsage: true, SilenceErrors: true,
+		Use: "yagura-collector", Short: "Yagura's node agent", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	f := cmd.Flags()
@@ -75,8 +61,7 @@ func (o options) run(cmd *cobra.Command) (err error) {
 	}
 	o.flags.Override(cmd.Flags(), &cfg)
 
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(buildinfo.Collector("collector"), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg := lifecycle.Registry("collector")
 	lis, err := lifecycle.Listen(ctx, "http", o.http)
 	if err != nil {
 		return err

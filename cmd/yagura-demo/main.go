@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,19 +27,12 @@ import (
 	"github.com/yagura-dev/yagura/cmd/yagura-demo/shop"
 )
 
-func main() {
-	ctx, cancel := lifecycle.Context()
-	defer cancel()
-	root := &cobra.Command{
-		Use: "yagura-demo", Short: "Yagura with a development cluster and a demo shop",
-		SilenceUsage: true, SilenceErrors: true,
-	}
+func main() { lifecycle.Main(newCommand()) }
+
+func newCommand() *cobra.Command {
+	root := &cobra.Command{Use: "yagura-demo", Short: "Yagura with a development cluster and a demo shop"}
 	root.AddCommand(runCommand(), shopCommand())
-	if err := root.ExecuteContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "yagura-demo:", err)
-		cancel()
-		os.Exit(1)
-	}
+	return root
 }
 
 // shopOptions are the flags of the shop itself.

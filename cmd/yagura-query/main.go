@@ -8,28 +8,16 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
-	"github.com/yagura-dev/yagura/cmd/internal/buildinfo"
 	"github.com/yagura-dev/yagura/cmd/internal/config"
 	"github.com/yagura-dev/yagura/cmd/internal/lifecycle"
 	"github.com/yagura-dev/yagura/cmd/internal/queryservice"
 )
 
-func main() {
-	ctx, cancel := lifecycle.Context()
-	defer cancel()
-	if err := newCommand().ExecuteContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "yagura-query:", err)
-		cancel()
-		os.Exit(1)
-	}
-}
+func main() { lifecycle.Main(newCommand()) }
 
 type options struct {
 	config, data, http, otlpGRPC, otlpHTTP string
@@ -39,8 +27,7 @@ type options struct {
 func newCommand() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
-		Use: "yagura-query", Short: "Yagura's query service", Version: buildinfo.String(), Args: cobra.NoArgs,
-		SilenceUsage: true, SilenceErrors: true,
+		Use: "yagura-query", Short: "Yagura's query service", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
 	}
 	f := cmd.Flags()
@@ -66,8 +53,7 @@ func (o options) run(ctx context.Context) (err error) {
 	if err := file.Decode(config.Query, &cfg); err != nil {
 		return err
 	}
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(buildinfo.Collector("query"), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg := lifecycle.Registry("query")
 
 	service, err := queryservice.Open(ctx, cfg, o.data, logger, reg)
 	if err != nil {

@@ -6,34 +6,17 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"os"
-
 	"github.com/spf13/cobra"
 
-	"github.com/yagura-dev/yagura/cmd/internal/buildinfo"
 	"github.com/yagura-dev/yagura/cmd/internal/lifecycle"
 )
 
-func main() {
-	ctx, cancel := lifecycle.Context()
-	defer cancel()
-	if err := newRoot().ExecuteContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "yagura:", err)
-		cancel()
-		os.Exit(1)
-	}
-}
+func main() { lifecycle.Main(newRoot()) }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "yagura",
-		Short:         "Watch a Kubernetes cluster and scale it",
-		Version:       buildinfo.String(),
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:   "yagura",
+		Short: "Watch a Kubernetes cluster and scale it",
 	}
 	root.AddCommand(newUp(), newLogs(), newMetrics())
 	return root

@@ -10,12 +10,10 @@ import (
 	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
 	"github.com/yagura-dev/yagura/autoscaler"
 	"github.com/yagura-dev/yagura/cmd/internal/agent"
-	"github.com/yagura-dev/yagura/cmd/internal/buildinfo"
 	"github.com/yagura-dev/yagura/cmd/internal/config"
 	"github.com/yagura-dev/yagura/cmd/internal/lifecycle"
 	"github.com/yagura-dev/yagura/cmd/internal/queryservice"
@@ -101,8 +99,7 @@ func (o *upOptions) run(cmd *cobra.Command) (err error) {
 	if lis == nil {
 		return errors.New(`--http: "off" leaves nothing to answer on`)
 	}
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(buildinfo.Collector("yagura"), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg := lifecycle.Registry("yagura")
 
 	query, err := queryservice.Open(ctx, s.query, filepath.Join(o.data, "query"), logger.With("part", "query"), reg)
 	if err != nil {
