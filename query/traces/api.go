@@ -12,8 +12,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/yagura-dev/yagura/query/columnar"
 )
 
 // API is Jaeger's HTTP API for reading traces.
@@ -24,8 +22,8 @@ type API struct {
 }
 
 // NewAPI makes the API and its querier. reg may be nil.
-func NewAPI(reader columnar.Reader, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (*API, error) {
-	querier, err := NewQuerier(reader, cfg, logger, reg)
+func NewAPI(store Store, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (*API, error) {
+	querier, err := NewQuerier(store, cfg, logger, reg)
 	if err != nil {
 		return nil, err
 	}
@@ -94,12 +92,8 @@ func (a *API) operationNames(ctx context.Context, c echo.Context, _ url.Values) 
 	if err != nil {
 		return answer{}, err
 	}
-	ops, err := a.querier.Operations(ctx, service)
-	names := make([]string, len(ops))
-	for i, op := range ops {
-		names[i] = op.Name
-	}
-	return list(slices.Compact(names)), err
+	names, err := a.querier.OperationNames(ctx, service)
+	return list(names), err
 }
 
 func (a *API) operations(ctx context.Context, _ echo.Context, form url.Values) (answer, error) {

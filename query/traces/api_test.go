@@ -107,7 +107,7 @@ func TestAConvertedTrace(t *testing.T) {
 }
 
 // demo is ten traces of two services, one second apart; the last one failed.
-func demo(t testing.TB) columnar.Reader {
+func demo(t testing.TB) traces.Store {
 	store := openStore(t)
 	td := ptrace.NewTraces()
 	for i := range byte(10) {

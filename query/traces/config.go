@@ -23,10 +23,6 @@ type Config struct {
 	MaxStreams    int64 `json:"maxStreams"`
 	// Lookback is how far a search without start goes back; it must be positive.
 	Lookback model.Duration `json:"lookback"`
-	// TraceSpread is how far from the spans that a search has found the other spans
-	// of their traces are looked for, in both directions; it must be positive.
-	// Looking up a trace by its id has no such bound.
-	TraceSpread model.Duration `json:"traceSpread"`
 	// OperationsLookback is how far the list of a service's operations goes back,
 	// and MaxOperations how long it may be. Both must be positive.
 	OperationsLookback model.Duration `json:"operationsLookback"`
@@ -47,7 +43,6 @@ func DefaultConfig() Config {
 		MaxQueryBytes:      128 << 30,
 		MaxStreams:         1_000_000,
 		Lookback:           model.Duration(48 * time.Hour),
-		TraceSpread:        model.Duration(time.Hour),
 		OperationsLookback: model.Duration(24 * time.Hour),
 		MaxOperations:      10_000,
 		MaxConcurrent:      16,
@@ -69,7 +64,6 @@ func (c Config) Validate() error {
 		{"maxQueryRows", c.MaxQueryRows, false},
 		{"maxStreams", c.MaxStreams, false},
 		{"lookback", int64(c.Lookback), true},
-		{"traceSpread", int64(c.TraceSpread), true},
 		{"operationsLookback", int64(c.OperationsLookback), true},
 		{"maxOperations", int64(c.MaxOperations), true},
 		{"maxConcurrent", int64(c.MaxConcurrent), true},

@@ -3,6 +3,7 @@ package traces
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -79,33 +80,95 @@ func (s *serviceOperations) window(now time.Time, lookback time.Duration) (from,
 	return unixNano(start), unixNano(now.Add(lookback)), full
 }
 
+// maxKinds is more kinds than OTLP has.
+const maxKinds = 16
+
+// OperationNames returns the names that spans of a service bear within the
+// configured lookback, sorted, and at most the configured number of them: the most
+// frequent ones. The store's catalog knows them without reading spans.
+func (q *Querier) OperationNames(ctx context.Context, service string) ([]string, error) {
+	names := []string{}
+	err := q.run(ctx, func(ctx context.Context) (err error) {
+		names, err = q.operationValues(ctx, service, fieldName, q.operations.max)
+		return err
+	})
+	slices.Sort(names)
+	return names, err
+}
+
+func (q *Querier) operationValues(ctx context.Context, service, field string, limit int) ([]string, error) {
+	now := q.now()
+	values, _, err := q.store.FieldValues(ctx, columnar.CatalogQuery{
+		Table: columnar.Spans, From: unixNano(now.Add(-q.operations.lookback)), To: unixNano(now.Add(q.operations.lookback)),
+		Matchers: []*labels.Matcher{serviceMatcher(service)},
+	}, field, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list the values of %s: %w", field, err)
+	}
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = v.Value
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
 // Operations returns the operations of a service within the configured lookback,
-// by name and kind. It returns at most the configured number of them, those seen
-// first.
+// by name and kind. It returns at most the configured number of them.
 func (q *Querier) Operations(ctx context.Context, service string) ([]Operation, error) {
 	out := []Operation{}
-	err := q.run(ctx, func(ctx context.Context) error {
-		s := q.operations.service(service)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		now := q.now()
-		if err := q.scanOperations(ctx, service, s, now); err != nil {
-			return err
-		}
-		oldest := unixNano(now.Add(-q.operations.lookback))
-		for op, seen := range s.lastSeen {
-			if seen < oldest {
-				delete(s.lastSeen, op)
-				continue
-			}
-			out = append(out, op)
-		}
-		return nil
+	err := q.run(ctx, func(ctx context.Context) (err error) {
+		out, err = q.listOperations(ctx, service)
+		return err
 	})
 	slices.SortFunc(out, func(a, b Operation) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Kind, b.Kind))
 	})
 	return out, err
+}
+
+// listOperations asks the catalog for names and kinds. Only when there are several
+// of both it needs rows to say which go together.
+func (q *Querier) listOperations(ctx context.Context, service string) ([]Operation, error) {
+	out := []Operation{}
+	kinds, err := q.operationValues(ctx, service, fieldKind, maxKinds)
+	if err != nil {
+		return out, err
+	}
+	names, err := q.operationValues(ctx, service, fieldName, q.operations.max)
+	if err != nil || len(names) > 1 && len(kinds) > 1 {
+		if err == nil {
+			out, err = q.scannedOperations(ctx, service)
+		}
+		return out, err
+	}
+	for _, name := range names {
+		for _, text := range kinds {
+			kind, _ := ParseKind(text)
+			out = append(out, Operation{Name: name, Kind: kind})
+		}
+	}
+	return out, nil
+}
+
+func (q *Querier) scannedOperations(ctx context.Context, service string) ([]Operation, error) {
+	s := q.operations.service(service)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := q.now()
+	if err := q.scanOperations(ctx, service, s, now); err != nil {
+		return nil, err
+	}
+	out := []Operation{}
+	oldest := unixNano(now.Add(-q.operations.lookback))
+	for op, seen := range s.lastSeen {
+		if seen < oldest {
+			delete(s.lastSeen, op)
+			continue
+		}
+		out = append(out, op)
+	}
+	return out, nil
 }
 
 func (q *Querier) scanOperations(ctx context.Context, service string, s *serviceOperations, now time.Time) error {

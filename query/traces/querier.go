@@ -6,9 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"reflect"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,10 +23,16 @@ type Trace struct {
 	Warnings []string
 }
 
+// Store is what traces are read from.
+type Store interface {
+	columnar.Reader
+	columnar.Catalog
+}
+
 // Querier answers for spans on a store within the bounds of its configuration.
 // It is safe for concurrent use.
 type Querier struct {
-	reader     columnar.Reader
+	store      Store
 	cfg        Config
 	logger     *slog.Logger
 	now        func() time.Time
@@ -38,12 +42,12 @@ type Querier struct {
 }
 
 // NewQuerier makes a querier. reg may be nil.
-func NewQuerier(reader columnar.Reader, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (*Querier, error) {
+func NewQuerier(store Store, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (*Querier, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("traces: %w", err)
 	}
 	return &Querier{
-		reader: reader, cfg: cfg, logger: logger, now: time.Now,
+		store: store, cfg: cfg, logger: logger, now: time.Now,
 		slots:      make(chan struct{}, cfg.MaxConcurrent),
 		metrics:    newMetrics(reg),
 		operations: newOperationCache(cfg),
@@ -77,7 +81,7 @@ func (q *Querier) run(ctx context.Context, f func(context.Context) error) error 
 func (q *Querier) Services(ctx context.Context) ([]string, error) {
 	names := []string{}
 	err := q.run(ctx, func(ctx context.Context) error {
-		streams, err := q.reader.Streams(ctx, columnar.Spans, nil, math.MinInt64, math.MaxInt64, nil)
+		streams, err := q.store.Streams(ctx, columnar.Spans, nil, math.MinInt64, math.MaxInt64, nil)
 		if err != nil {
 			return fmt.Errorf("list streams of spans: %w", err)
 		}
@@ -114,51 +118,27 @@ func (q *Querier) Search(ctx context.Context, s Search) ([]Trace, error) {
 	}
 	var out []Trace
 	err := q.run(ctx, func(ctx context.Context) error {
-		found, err := q.find(ctx, s)
-		if err != nil || len(found.ids) == 0 {
+		ids, err := q.find(ctx, s)
+		if err != nil || len(ids) == 0 {
 			return err
 		}
-		spread := int64(time.Duration(q.cfg.TraceSpread))
-		traces, err := q.assemble(ctx, found.ids, found.oldest-spread, found.newest+spread+1)
-		out = traces
+		// A trace is whole wherever its spans lie: looking an id up costs no more over
+		// all time than over an hour.
+		out, err = q.assemble(ctx, ids, math.MinInt64, math.MaxInt64)
 		return err
 	})
 	return out, err
 }
 
-type found struct {
-	ids            []TraceID // newest first
-	oldest, newest int64     // start of the matching spans, Unix nanoseconds
-}
-
-// find walks the service's spans from the newest on until it has enough traces.
-func (q *Querier) find(ctx context.Context, s Search) (found, error) {
-	var out found
-	seen := map[TraceID]struct{}{}
-	query := columnar.Query{
-		Table: columnar.Spans, From: unixNano(s.Start), To: unixNano(s.End.Add(time.Microsecond)),
-		Matchers: []*labels.Matcher{serviceMatcher(s.Service)},
-		Fields:   s.predicates(), Columns: s.columns(), Direction: columnar.Backward,
+// FindIDs returns the traces that Search would, without reading them.
+func (q *Querier) FindIDs(ctx context.Context, s Search) ([]FoundTrace, error) {
+	if s.Limit > q.cfg.MaxTraces {
+		return nil, &LimitError{Limit: "maxTraces", Detail: fmt.Sprintf("it asks for %d traces, more than %d", s.Limit, q.cfg.MaxTraces)}
 	}
-	_, err := q.scan(ctx, query, func(_ labels.Labels, ts int64, fields []columnar.Field) (bool, error) {
-		text, ok := s.match(fields)
-		if !ok {
-			return true, nil
-		}
-		var id TraceID
-		if decodeHex(id[:], text) != nil {
-			return true, nil
-		}
-		if _, ok := seen[id]; ok {
-			return true, nil
-		}
-		seen[id] = struct{}{}
-		if len(out.ids) == 0 {
-			out.newest = ts
-		}
-		out.oldest = ts
-		out.ids = append(out.ids, id)
-		return len(out.ids) < s.Limit, nil
+	var out []FoundTrace
+	err := q.run(ctx, func(ctx context.Context) (err error) {
+		out, err = q.candidates(ctx, s)
+		return err
 	})
 	return out, err
 }
@@ -197,81 +177,6 @@ func (q *Querier) Traces(ctx context.Context, ids []TraceID, start, end time.Tim
 	return out, err
 }
 
-// assemble reads all spans of the traces that start in [from, to).
-func (q *Querier) assemble(ctx context.Context, ids []TraceID, from, to int64) ([]Trace, error) {
-	byID := make(map[TraceID]*Trace, len(ids))
-	for _, id := range ids {
-		byID[id] = &Trace{ID: id}
-	}
-	query := columnar.Query{
-		Table: columnar.Spans, From: from, To: to,
-		Fields: []columnar.FieldPredicate{traceIDPredicate(ids)}, Columns: columnar.Columns{AllFields: true},
-	}
-	spans := 0
-	st, err := q.scan(ctx, query, func(lbls labels.Labels, ts int64, fields []columnar.Field) (bool, error) {
-		t := byID[traceIDOf(fields)]
-		if t == nil {
-			return true, nil
-		}
-		if spans++; spans > q.cfg.MaxSpans {
-			return false, &LimitError{Limit: "maxSpans", Detail: fmt.Sprintf("the answer has more than %d spans", q.cfg.MaxSpans)}
-		}
-		s, err := SpanFromRow(lbls, columnar.Row{Timestamp: ts, Fields: cloneFields(fields)})
-		if err != nil {
-			return false, fmt.Errorf("trace %s: %w", t.ID, err)
-		}
-		t.Spans = append(t.Spans, s)
-		return true, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	var out []Trace
-	for _, id := range ids {
-		if t := byID[id]; t != nil && len(t.Spans) > 0 {
-			t.Spans = withoutRepeats(t.Spans)
-			if st.BlocksLost > 0 {
-				t.Warnings = append(t.Warnings, fmt.Sprintf("%d damaged blocks of the store could not be read; spans may be missing", st.BlocksLost))
-			}
-			out = append(out, *t)
-			delete(byID, id) // an id may be asked for twice
-		}
-	}
-	return out, nil
-}
-
-func traceIDPredicate(ids []TraceID) columnar.FieldPredicate {
-	if len(ids) == 1 {
-		return columnar.FieldPredicate{Name: fieldTraceID, Op: columnar.FieldEqual, Text: ids[0].String()}
-	}
-	texts := make([]string, len(ids))
-	for i, id := range ids {
-		texts[i] = regexp.QuoteMeta(id.String())
-	}
-	return columnar.FieldPredicate{Name: fieldTraceID, Op: columnar.FieldMatches, Text: strings.Join(texts, "|")}
-}
-
-func traceIDOf(fields []columnar.Field) (id TraceID) {
-	for _, f := range fields {
-		if f.Name == fieldTraceID {
-			if decodeHex(id[:], f.Value) != nil {
-				return TraceID{}
-			}
-			return id
-		}
-	}
-	return id
-}
-
-// cloneFields takes what SpanFromRow keeps out of the store's batch.
-func cloneFields(in []columnar.Field) []columnar.Field {
-	out := make([]columnar.Field, len(in))
-	for i, f := range in {
-		out[i] = columnar.Field{Name: strings.Clone(f.Name), Value: strings.Clone(f.Value), Type: f.Type}
-	}
-	return out
-}
-
 // withoutRepeats drops spans that are equal in everything: senders that do not
 // name their batches store a span again when they repeat one.
 func withoutRepeats(spans []Span) []Span {
@@ -295,9 +200,51 @@ func withoutRepeats(spans []Span) []Span {
 
 // scan calls visit for each row of a query until it says false, and returns what
 // that cost. What it passes is valid only during the call, labels excepted.
-func (q *Querier) scan(ctx context.Context, query columnar.Query, visit func(labels.Labels, int64, []columnar.Field) (bool, error)) (st columnar.Stats, err error) {
+func (q *Querier) scan(ctx context.Context, query columnar.Query, visit func(labels.Labels, int64, []columnar.Field) (bool, error)) (columnar.Stats, error) {
+	lbls := map[uint64]labels.Labels{}
+	var refs []labels.Labels
+	return q.batches(ctx, query, func(_ columnar.Applied, batch *columnar.ColumnBatch) (bool, error) {
+		refs = refs[:0]
+		for _, l := range batch.Streams {
+			hash := labels.StableHash(l)
+			if _, ok := lbls[hash]; !ok {
+				lbls[hash] = l.Copy()
+			}
+			refs = append(refs, lbls[hash])
+		}
+		for i := range batch.Len() {
+			if more, err := visit(refs[batch.StreamRefs[i]], batch.Timestamps[i], fieldsAt(batch, i)); err != nil || !more {
+				return false, err
+			}
+		}
+		return true, nil
+	})
+}
+
+// scanApplied is scan for callers that need no labels; it says whether the store
+// has evaluated the whole query.
+func (q *Querier) scanApplied(ctx context.Context, query columnar.Query, visit func(all bool, ts int64, fields []columnar.Field) (bool, error)) (columnar.Stats, error) {
+	return q.batches(ctx, query, func(applied columnar.Applied, batch *columnar.ColumnBatch) (bool, error) {
+		all := applied.All()
+		for i := range batch.Len() {
+			if more, err := visit(all, batch.Timestamps[i], fieldsAt(batch, i)); err != nil || !more {
+				return false, err
+			}
+		}
+		return true, nil
+	})
+}
+
+func fieldsAt(batch *columnar.ColumnBatch, i int) []columnar.Field {
+	if batch.Fields == nil {
+		return nil
+	}
+	return batch.Fields[i]
+}
+
+func (q *Querier) batches(ctx context.Context, query columnar.Query, visit func(columnar.Applied, *columnar.ColumnBatch) (bool, error)) (st columnar.Stats, err error) {
 	query.Budget = columnar.Budget{MaxBytes: q.cfg.MaxQueryBytes, MaxRows: q.cfg.MaxQueryRows, MaxStreams: q.cfg.MaxStreams}
-	cur, err := q.reader.Select(ctx, query)
+	cur, err := q.store.Select(ctx, query)
 	if err != nil {
 		return st, fmt.Errorf("select spans: %w", err)
 	}
@@ -309,7 +256,6 @@ func (q *Querier) scan(ctx context.Context, query columnar.Query, visit func(lab
 			err = fmt.Errorf("select spans: %w", closeErr)
 		}
 	}()
-	lbls := map[uint64]labels.Labels{}
 	for {
 		batch, err := cur.Next(ctx)
 		if err != nil {
@@ -318,23 +264,8 @@ func (q *Querier) scan(ctx context.Context, query columnar.Query, visit func(lab
 		if batch == nil {
 			return st, nil
 		}
-		refs := make([]labels.Labels, len(batch.Streams))
-		for i, l := range batch.Streams {
-			hash := labels.StableHash(l)
-			if _, ok := lbls[hash]; !ok {
-				lbls[hash] = l.Copy()
-			}
-			refs[i] = lbls[hash]
-		}
-		for i := range batch.Len() {
-			var fields []columnar.Field
-			if batch.Fields != nil {
-				fields = batch.Fields[i]
-			}
-			more, err := visit(refs[batch.StreamRefs[i]], batch.Timestamps[i], fields)
-			if err != nil || !more {
-				return st, err
-			}
+		if more, err := visit(cur.Applied(), batch); err != nil || !more {
+			return st, err
 		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // Search selects traces that have a span of which everything given holds.
 type Search struct {
-	Service   string // required
+	Service   string // empty for any
 	Operation string // the span's name; empty for any
 	// Tags must all be found on the one span: among its attributes, or those of its
 	// resource, scope, events or links, or among what Jaeger calls tags of a span
@@ -85,34 +85,31 @@ func (s Search) predicates() []columnar.FieldPredicate {
 	return ps
 }
 
-// match reports whether a row with these fields is what the search is for, and
-// its trace. It evaluates everything, whatever the store has evaluated.
-func (s Search) match(fields []columnar.Field) (trace string, ok bool) {
+// match reports whether a row with these fields is what the search is for. It
+// evaluates everything, whatever the store has evaluated.
+func (s Search) match(fields []columnar.Field) bool {
 	var name string
 	var duration int64
 	for _, f := range fields {
 		switch f.Name {
-		case fieldTraceID:
-			trace = f.Value
 		case fieldName:
 			name = f.Value
 		case fieldDuration:
 			duration, _ = strconv.ParseInt(f.Value, 10, 64)
 		}
 	}
-	if trace == "" ||
-		s.Operation != "" && name != s.Operation ||
+	if s.Operation != "" && name != s.Operation ||
 		s.MinDuration > 0 && duration < int64(s.MinDuration) ||
 		s.MaxDuration > 0 && duration > int64(s.MaxDuration) {
-		return "", false
+		return false
 	}
 	var nested nestedAttributes
 	for key, value := range s.Tags {
 		if !hasTag(fields, key, value) && !nested.has(fields, key, value) {
-			return "", false
+			return false
 		}
 	}
-	return trace, true
+	return true
 }
 
 // hasTag looks for a tag among the fields that hold one value each.

@@ -77,7 +77,7 @@ func readFixture(t testing.TB, path string) ptrace.Traces {
 	return td
 }
 
-func newServer(t testing.TB, s columnar.Reader, cfg traces.Config) *echo.Echo {
+func newServer(t testing.TB, s traces.Store, cfg traces.Config) *echo.Echo {
 	t.Helper()
 	api, err := traces.NewAPI(s, cfg, slog.New(slog.NewTextHandler(io.Discard, nil)), prometheus.NewRegistry())
 	require.NoError(t, err)
