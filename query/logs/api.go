@@ -19,8 +19,6 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
-
-	"github.com/yagura-dev/yagura/query/columnar"
 )
 
 // maxFormBytes bounds the body of a request: a query and a few parameters.
@@ -34,8 +32,8 @@ type API struct {
 }
 
 // NewAPI makes the API and its engine. reg may be nil.
-func NewAPI(reader columnar.Reader, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (*API, error) {
-	engine, err := NewEngine(reader, cfg, logger, reg)
+func NewAPI(store Store, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (*API, error) {
+	engine, err := NewEngine(store, cfg, logger, reg)
 	if err != nil {
 		return nil, err
 	}

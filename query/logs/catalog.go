@@ -93,7 +93,7 @@ func (e *Engine) streams(ctx context.Context, start, end time.Time, groups [][]*
 	}
 	defer done()
 	for _, ms := range groups {
-		streams, err := e.reader.Streams(ctx, columnar.Logs, nil, unixNano(start), unixNano(end.Add(1)), ms)
+		streams, err := e.store.Streams(ctx, columnar.Logs, nil, unixNano(start), unixNano(end.Add(1)), ms)
 		if err != nil {
 			return nil, e.explain(ctx, err, limits{})
 		}

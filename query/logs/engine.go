@@ -33,10 +33,16 @@ type Request struct {
 	Direction logproto.Direction
 }
 
+// Store is what queries need of the columnar store.
+type Store interface {
+	columnar.Reader
+	columnar.Counter
+}
+
 // Engine evaluates LogQL on a store within the bounds of its configuration. It is
 // safe for concurrent use.
 type Engine struct {
-	reader  columnar.Reader
+	store   Store
 	cfg     Config
 	logger  *slog.Logger
 	slots   chan struct{}
@@ -45,12 +51,12 @@ type Engine struct {
 }
 
 // NewEngine makes an engine. The configuration must be valid.
-func NewEngine(reader columnar.Reader, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (*Engine, error) {
+func NewEngine(store Store, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (*Engine, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("logs: %w", err)
 	}
 	return &Engine{
-		reader: reader, cfg: cfg, logger: logger,
+		store: store, cfg: cfg, logger: logger,
 		slots:   make(chan struct{}, cfg.MaxConcurrent),
 		metrics: newMetrics(reg),
 	}, nil
@@ -89,7 +95,7 @@ func (e *Engine) exec(ctx context.Context, req Request) (logqlmodel.Result, *exe
 	params := logql.ParamsWithExpressionOverride{Params: literal, ExpressionOverride: expr}
 	exec := &execution{cfg: e.cfg}
 	defer exec.close()
-	q := &querier{reader: e.reader, exec: exec, plain: e.plain, req: req}
+	q := &querier{store: e.store, exec: exec, plain: e.plain, req: req}
 	lim := e.limitsOf(req)
 	// The engine's own timeout is out of the way: begin's names the bound it is.
 	res, err := e.run(user.InjectOrgID(ctx, "yagura"), q, params, lim)

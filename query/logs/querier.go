@@ -17,8 +17,8 @@ import (
 
 // querier is the logql.Querier of one query.
 type querier struct {
-	reader columnar.Reader
-	exec   *execution
+	store Store
+	exec  *execution
 	// plain switches the push-down off; the differential test compares both.
 	plain bool
 	req   Request
@@ -51,7 +51,7 @@ func (q *querier) SelectLogs(ctx context.Context, p logql.SelectLogParams) (iter
 	if err != nil {
 		return nil, err
 	}
-	sel, err := newSelection(ctx, q.exec, q.reader, query, pipeline.ForStream)
+	sel, err := newSelection(ctx, q.exec, q.store, query, pipeline.ForStream)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (q *querier) SelectSamples(ctx context.Context, p logql.SelectSampleParams)
 	if err != nil {
 		return nil, err
 	}
-	sel, err := newSelection(ctx, q.exec, q.reader, query, func(l labels.Labels) []log.StreamSampleExtractor {
+	sel, err := newSelection(ctx, q.exec, q.store, query, func(l labels.Labels) []log.StreamSampleExtractor {
 		out := make([]log.StreamSampleExtractor, len(extractors))
 		for i, ex := range extractors {
 			out[i] = ex.ForStream(l)
@@ -137,6 +137,6 @@ func (q *querier) push(ctx context.Context, query *columnar.Query, stages syntax
 func (q *querier) isLabel(ctx context.Context, query *columnar.Query, name string) (bool, error) {
 	has := labels.MustNewMatcher(labels.MatchNotEqual, name, "")
 	ms := append(append([]*labels.Matcher(nil), query.Matchers...), has)
-	streams, err := q.reader.Streams(ctx, query.Table, query.Tenants, query.From, query.To, ms)
+	streams, err := q.store.Streams(ctx, query.Table, query.Tenants, query.From, query.To, ms)
 	return len(streams) > 0, err
 }

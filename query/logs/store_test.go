@@ -48,7 +48,7 @@ func row(ts int64, line string, meta ...string) columnar.Row {
 	return r
 }
 
-func newServer(t testing.TB, s columnar.Reader, cfg logs.Config) *echo.Echo {
+func newServer(t testing.TB, s logs.Store, cfg logs.Config) *echo.Echo {
 	t.Helper()
 	api, err := logs.NewAPI(s, cfg, discard, prometheus.NewRegistry())
 	require.NoError(t, err)
