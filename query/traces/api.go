@@ -19,15 +19,27 @@ type API struct {
 	querier *Querier
 	cfg     Config
 	logger  *slog.Logger
+	metrics Evaluator // nil: none
 }
 
+// Option changes an API.
+type Option func(*API)
+
+// WithMetrics has the API answer for dependencies and the monitor tab from the
+// metrics that are derived from spans. Without it these answer 501.
+func WithMetrics(e Evaluator) Option { return func(a *API) { a.metrics = e } }
+
 // NewAPI makes the API and its querier. reg may be nil.
-func NewAPI(store Store, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (*API, error) {
+func NewAPI(store Store, cfg Config, logger *slog.Logger, reg prometheus.Registerer, opts ...Option) (*API, error) {
 	querier, err := NewQuerier(store, cfg, logger, reg)
 	if err != nil {
 		return nil, err
 	}
-	return &API{querier: querier, cfg: cfg, logger: logger}, nil
+	a := &API{querier: querier, cfg: cfg, logger: logger}
+	for _, o := range opts {
+		o(a)
+	}
+	return a, nil
 }
 
 // Querier is the querier behind the API.
@@ -40,6 +52,11 @@ func (a *API) Register(g *echo.Group) {
 	g.GET("/api/operations", a.handle(a.operations))
 	g.GET("/api/traces", a.handle(a.search))
 	g.GET("/api/traces/:id", a.handle(a.trace))
+	g.GET("/api/dependencies", a.handle(a.dependencies))
+	g.GET("/api/metrics/latencies", a.handle(a.latencies))
+	g.GET("/api/metrics/calls", a.handle(a.calls))
+	g.GET("/api/metrics/errors", a.handle(a.errors))
+	g.GET("/api/metrics/minstep", a.handle(a.minStep))
 }
 
 // answer is the envelope of all of Jaeger's answers. Total is the length of Data.
@@ -57,13 +74,13 @@ type answerError struct {
 	TraceID string `json:"traceID,omitempty"`
 }
 
-type handler func(ctx context.Context, c echo.Context, form url.Values) (answer, error)
+type handler func(ctx context.Context, c echo.Context, form url.Values) (any, error)
 
 func (a *API) handle(h handler) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		req := c.Request()
 		form, err := url.ParseQuery(req.URL.RawQuery)
-		var ans answer
+		var ans any
 		if err != nil {
 			err = badRequest{err}
 		} else {
@@ -76,30 +93,33 @@ func (a *API) handle(h handler) echo.HandlerFunc {
 			}
 			return c.JSON(status, answer{Errors: []answerError{{Code: status, Msg: err.Error()}}})
 		}
+		if v := form.Get("prettyPrint"); v != "" && v != "false" {
+			return c.JSONPretty(http.StatusOK, ans, "    ")
+		}
 		return c.JSON(http.StatusOK, ans)
 	}
 }
 
 func list[T any](data []T) answer { return answer{Data: data, Total: len(data)} }
 
-func (a *API) services(ctx context.Context, _ echo.Context, _ url.Values) (answer, error) {
+func (a *API) services(ctx context.Context, _ echo.Context, _ url.Values) (any, error) {
 	names, err := a.querier.Services(ctx)
 	return list(names), err
 }
 
-func (a *API) operationNames(ctx context.Context, c echo.Context, _ url.Values) (answer, error) {
+func (a *API) operationNames(ctx context.Context, c echo.Context, _ url.Values) (any, error) {
 	service, err := pathParam(c, "service")
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	names, err := a.querier.OperationNames(ctx, service)
 	return list(names), err
 }
 
-func (a *API) operations(ctx context.Context, _ echo.Context, form url.Values) (answer, error) {
+func (a *API) operations(ctx context.Context, _ echo.Context, form url.Values) (any, error) {
 	service := form.Get("service")
 	if service == "" {
-		return answer{}, badRequest{errors.New("parameter 'service' is required")}
+		return nil, badRequest{errors.New("parameter 'service' is required")}
 	}
 	ops, err := a.querier.Operations(ctx, service)
 	kind := form.Get("spanKind")
@@ -116,13 +136,13 @@ func (a *API) operations(ctx context.Context, _ echo.Context, form url.Values) (
 	return list(out), err
 }
 
-func (a *API) search(ctx context.Context, _ echo.Context, form url.Values) (answer, error) {
+func (a *API) search(ctx context.Context, _ echo.Context, form url.Values) (any, error) {
 	if ids := form["traceID"]; len(ids) > 0 {
 		return a.tracesByID(ctx, ids, form)
 	}
 	s, err := searchParams(form, a.cfg, a.querier.now())
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	traces, err := a.querier.Search(ctx, s)
 	return list(jaegerTraces(traces)), err
@@ -130,17 +150,17 @@ func (a *API) search(ctx context.Context, _ echo.Context, form url.Values) (answ
 
 // tracesByID answers with the traces that exist and an error for each that does
 // not.
-func (a *API) tracesByID(ctx context.Context, texts []string, form url.Values) (answer, error) {
+func (a *API) tracesByID(ctx context.Context, texts []string, form url.Values) (any, error) {
 	ids := make([]TraceID, len(texts))
 	for i, text := range texts {
 		var err error
 		if ids[i], err = traceIDParam("traceID", text); err != nil {
-			return answer{}, err
+			return nil, err
 		}
 	}
 	start, end, err := traceBounds(form)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	traces, err := a.querier.Traces(ctx, ids, start, end)
 	ans := list(jaegerTraces(traces))
@@ -152,18 +172,22 @@ func (a *API) tracesByID(ctx context.Context, texts []string, form url.Values) (
 	return ans, err
 }
 
-func (a *API) trace(ctx context.Context, c echo.Context, form url.Values) (answer, error) {
+func (a *API) trace(ctx context.Context, c echo.Context, form url.Values) (any, error) {
 	text, err := pathParam(c, "id")
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	id, err := traceIDParam("traceID", text)
 	if err != nil {
-		return answer{}, err
+		return nil, err
 	}
 	start, end, err := traceBounds(form)
 	if err != nil {
-		return answer{}, err
+		return nil, err
+	}
+	// Traces are shown as they were sent, so that raw changes nothing.
+	if _, err := boolParam(form, "raw"); err != nil {
+		return nil, err
 	}
 	t, err := a.querier.Trace(ctx, id, start, end)
 	return list(jaegerTraces([]Trace{t})), err

@@ -285,6 +285,20 @@ func TestBadRequestsNameTheParameter(t *testing.T) {
 		{"traces/1?end=abc", "'end'", 400},
 		{"traces/1", "trace not found", 404},
 		{"traces?service=%zz", "invalid URL escape", 400},
+		{"traces/1?raw=perhaps", "'raw'", 400},
+		{"dependencies?endTs=now", "'endTs'", 400},
+		{"dependencies?lookback=-5", "'lookback'", 400},
+		{"dependencies", "not available", 501},
+		{"metrics/calls", "'service'", 400},
+		{"metrics/calls?service=a&spanKind=boss", "'spanKind'", 400},
+		{"metrics/calls?service=a&groupByOperation=perhaps", "'groupByOperation'", 400},
+		{"metrics/calls?service=a&step=0", "'step'", 400},
+		{"metrics/calls?service=a&step=1", "'step'", 400},
+		{"metrics/calls?service=a&ratePer=1.5", "'ratePer'", 400},
+		{"metrics/calls?service=a", "not available", 501},
+		{"metrics/errors?service=a&endTs=x", "'endTs'", 400},
+		{"metrics/latencies?service=a", "'quantile'", 400},
+		{"metrics/latencies?service=a&quantile=95", "'quantile'", 400},
 	} {
 		t.Run(tc.path, func(t *testing.T) {
 			code, ans := get[any](t, e, "/jaeger/api/"+tc.path)
@@ -294,6 +308,48 @@ func TestBadRequestsNameTheParameter(t *testing.T) {
 			require.Equal(t, tc.code, ans.Errors[0].Code)
 			require.Contains(t, ans.Errors[0].Msg, tc.want)
 		})
+	}
+}
+
+func TestMinimumStepOfTheMonitorTab(t *testing.T) {
+	code, ans := get[int](t, newServer(t, openStore(t), traces.DefaultConfig()), "/jaeger/api/metrics/minstep")
+	require.Equal(t, http.StatusOK, code)
+	require.Equal(t, 1, ans.Data)
+}
+
+func TestTagsOfAnySpot(t *testing.T) {
+	store := openStore(t)
+	td := ptrace.NewTraces()
+	sp := newSpan(td, "svc", 1, 1, "a", now, time.Millisecond)
+	sp.Attributes().PutEmptySlice("list").AppendEmpty().SetStr("x")
+	sp.Attributes().PutStr("mixed", "7")
+	sp.Attributes().PutStr("empty", "")
+	ev := sp.Events().AppendEmpty()
+	ev.SetName("retry")
+	ev.Attributes().PutInt("mixed", 8)
+	sp.Links().AppendEmpty().Attributes().PutStr("why \"quoted\"", "because")
+	td.ResourceSpans().At(0).ScopeSpans().At(0).Scope().Attributes().PutStr("flavour", "sweet")
+	newSpan(td, "svc", 2, 2, "b", now, time.Millisecond).Attributes().PutInt("mixed", 7)
+	appendTraces(t, store, td)
+	e := newServer(t, store, traces.DefaultConfig())
+	for tags, want := range map[string]int{
+		`{"list":"[\"x\"]"}`:       1,
+		`{"mixed":"7"}`:            2,
+		`{"mixed":"8"}`:            1,
+		`{"mixed":"9"}`:            0,
+		`{"mixed":"7","list":"x"}`: 0,
+		`{"empty":""}`:             1,
+		`{"none":""}`:              0,
+		`{"event":"retry"}`:        1,
+		`{"why \"quoted\"":"because","mixed":"8","flavour":"sweet"}`:               1,
+		`{"otel.scope.flavour":"sweet","host.name":"node-1","service.name":"svc"}`: 1,
+		`{"mixed":"7","host.name":"node-1","flavour":"sweet","event":"retry"}`:     1,
+		`{"mixed":"7","host.name":"node-1","flavour":"sweet","event":"something"}`: 0,
+		`{"otel.scope.name":"otelhttp","otel.scope.version":"0.72.0","mixed":"7"}`: 2,
+		`{"service.name":"svc","mixed":"7","error":"true"}`:                        0,
+	} {
+		_, ans := get[[]jaegerTrace](t, e, "/jaeger/api/traces?service=svc&tags="+url.QueryEscape(tags))
+		require.Len(t, ans.Data, want, tags)
 	}
 }
 

@@ -68,6 +68,8 @@ func statusOf(err error) (status int, outcome string) {
 		return http.StatusBadRequest, "limit"
 	case errors.As(err, &bad):
 		return http.StatusBadRequest, "bad_request"
+	case errors.Is(err, ErrNoMetrics):
+		return http.StatusNotImplemented, "unavailable"
 	case errors.Is(err, columnar.ErrClosed):
 		return http.StatusServiceUnavailable, "unavailable"
 	case errors.Is(err, context.Canceled):
