@@ -66,6 +66,7 @@ func (b *blockBuilder) add(stream uint32, ts int64, line string, fields []Field)
 	}
 	run := &b.runs[len(b.runs)-1]
 	run.rows++
+	run.text += int64(len(line))
 	run.latest = ts
 	b.times = append(b.times, ts)
 	b.least, b.latest = min(b.least, ts), max(b.latest, ts)

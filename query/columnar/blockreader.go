@@ -18,6 +18,8 @@ type blockReader struct {
 	rawTime []byte
 	columns []blockReaderColumn // by index in header.columns
 
+	selected []uint32 // scratch space of whoever filters the rows
+
 	// What was read of this block so far.
 	bytes, compressed int64
 }
@@ -144,7 +146,7 @@ const maxReaderBytes = 8 << 20
 
 // recycle offers the reader to other queries.
 func (r *blockReader) recycle() {
-	size := cap(r.stored) + cap(r.times)*8 + len(r.columns)*256
+	size := cap(r.stored) + cap(r.times)*8 + cap(r.selected)*4 + len(r.columns)*256
 	for i := range r.columns {
 		c := &r.columns[i]
 		size += cap(c.raw) + cap(c.unhexed) + 4*(cap(c.ends)+cap(c.rows)+cap(c.starts)) + 16*cap(c.dict)

@@ -11,7 +11,6 @@ import (
 // scratch is what a cursor decodes blocks with.
 type scratch struct {
 	readers []*blockReader // free ones
-	rows    []uint32
 	// share is how many bytes of rows a block may keep, or 0 when the query's
 	// blocks may stay decoded as long as they are needed.
 	share int64
@@ -29,8 +28,10 @@ func (s *scratch) reader() *blockReader {
 		s.readers = s.readers[:n-1]
 		return r
 	}
-	return readers.Get().(*blockReader)
+	return takeReader()
 }
+
+func takeReader() *blockReader { return readers.Get().(*blockReader) }
 
 func (s *scratch) free(r *blockReader) {
 	if len(s.readers) < maxFreeReaders {
@@ -59,34 +60,17 @@ type blockSource struct {
 // addBlocks adds the blocks of a part that may hold rows of the answer and
 // returns the next order number.
 func (c *cursor) addBlocks(p *part, order uint64) uint64 {
-	match := make([]bool, len(p.streams))
-	for i, st := range p.streams {
-		_, match[i] = c.refs[st]
-	}
-	for i := range p.blocks {
-		b := &p.blocks[i]
-		if b.latest < c.from || b.least >= c.to || !p.visible(b) {
-			continue
-		}
-		least, latest, found := int64(maxTime), int64(minTime), false
-		for _, r := range p.runs[b.firstRun : b.firstRun+b.runs] {
-			if match[r.stream] && r.latest >= c.from && r.least < c.to {
-				least, latest, found = min(least, r.least), max(latest, r.latest), true
-			}
-		}
-		if !found {
-			continue
-		}
-		c.stats.BlocksTotal++
-		c.stats.BlocksSkipped++
-		bound := max(least, c.from)
+	c.blocks(p, func(b blockRange) {
+		c.meter.total.Add(1)
+		c.meter.skipped.Add(1)
+		bound := max(b.least, c.from)
 		if c.backward {
-			bound = min(latest, c.to-1)
+			bound = min(b.latest, c.to-1)
 		}
-		c.add(bound, order, &blockSource{part: p, meta: b})
-		c.spans = append(c.spans, blockSpan{least, latest, int64(b.raw)})
+		c.add(bound, order, &blockSource{part: p, meta: b.meta})
+		c.spans = append(c.spans, blockSpan{b.least, b.latest, int64(b.meta.raw)})
 		order++
-	}
+	})
 	return order
 }
 
@@ -133,15 +117,13 @@ func (b *blockSource) open(_ context.Context, c *cursor) (rows, *pending, error)
 	out, rest, err := b.read(c, r)
 	var damage *damageError
 	if errors.As(err, &damage) {
-		c.stats.BlocksLost++
-		c.store.metrics.corrupt.WithLabelValues("block").Inc()
-		c.store.log.Error("rows are missing from an answer", "err", err, "rows", b.meta.rows)
+		c.lost(b.meta, err)
 		err = nil
 	}
 	if !b.seen {
-		c.stats.BlocksSkipped--
+		c.meter.skipped.Add(-1)
 		b.seen = true
-		if cerr := c.charge(int64(b.meta.rows), r.bytes, r.compressed); err == nil {
+		if cerr := c.meter.charge(int64(b.meta.rows), r.bytes, r.compressed); err == nil {
 			err = cerr
 		}
 	}
@@ -170,8 +152,8 @@ func (b *blockSource) read(c *cursor, r *blockReader) (*blockRows, *pending, err
 	if err := r.load(b.part, b.meta, codec); err != nil {
 		return nil, nil, err
 	}
-	selected, runs := b.selectTime(c, r)
-	selected, err := c.filter(r, selected)
+	selected, runs := c.selectTime(b.part, r)
+	selected, err := c.filter(&c.pred, r, selected)
 	if err != nil || len(selected) == 0 {
 		return nil, nil, err
 	}
@@ -220,29 +202,6 @@ func (b *blockSource) cut(c *cursor, selected []uint32) []uint32 {
 	return selected[:min(len(selected), c.left)]
 }
 
-// selectTime returns the rows of matching streams in the time range, and of how
-// many runs they are.
-func (b *blockSource) selectTime(c *cursor, r *blockReader) ([]uint32, int) {
-	selected := c.scratch.rows[:0]
-	runs, first := 0, 0
-	for _, run := range r.header.runs {
-		times := r.times[first : first+run.rows]
-		if _, ok := c.refs[b.part.streams[run.stream]]; ok {
-			lo, _ := slices.BinarySearch(times, c.from)
-			hi, _ := slices.BinarySearch(times, c.to)
-			if lo < hi {
-				runs++
-			}
-			for i := lo; i < hi; i++ {
-				selected = append(selected, uint32(first+i))
-			}
-		}
-		first += run.rows
-	}
-	c.scratch.rows = selected
-	return selected, runs
-}
-
 // refs finds each row's stream.
 func (b *blockSource) refs(c *cursor, h *blockHeader, rows []uint32) []uint32 {
 	ends := make([]uint32, len(h.runs))
@@ -260,39 +219,6 @@ func (b *blockSource) refs(c *cursor, h *blockHeader, rows []uint32) []uint32 {
 		out[i] = c.refs[b.part.streams[h.runs[run].stream]]
 	}
 	return out
-}
-
-// filter applies the predicates to the selected rows, in place.
-func (c *cursor) filter(r *blockReader, selected []uint32) ([]uint32, error) {
-	codec := c.store.codec
-	if len(selected) > 0 && len(c.pred.lines) > 0 {
-		lines, err := r.column(r.header.line, codec)
-		if err != nil {
-			return nil, err
-		}
-		for i := range c.pred.lines {
-			selected = lines.filterLines(&c.pred.lines[i], selected)
-		}
-	}
-	for i := range c.pred.fields {
-		if len(selected) == 0 {
-			break
-		}
-		p := &c.pred.fields[i]
-		at := r.header.field(p.name)
-		if at < 0 {
-			if !p.missing {
-				return nil, nil
-			}
-			continue
-		}
-		col, err := r.column(at, codec)
-		if err != nil {
-			return nil, err
-		}
-		selected = col.filterField(p, selected)
-	}
-	return selected, nil
 }
 
 // filterLines keeps the rows whose line satisfies the predicate.

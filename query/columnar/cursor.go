@@ -44,23 +44,16 @@ type pending struct {
 
 // cursor merges sources by time.
 type cursor struct {
-	store    *Store
-	query    Query
-	pred     predicates
+	*selection
 	want     wanted
 	applied  Applied
 	backward bool
-	from, to int64
-
-	streams []labels.Labels
-	refs    map[*stream]uint32
+	labels   []labels.Labels // of the streams
 
 	heap    mergeHeap
-	parts   []*part // held until Close
 	builder batchBuilder
-	done    []rows // used up, but the last batch still points at them
-	left    int    // rows until Limit; MaxInt without one
-	stats   Stats
+	done    []rows      // used up, but the last batch still points at them
+	left    int         // rows until Limit; MaxInt without one
 	spans   []blockSpan // until planMemory
 	scratch scratch
 	err     error
@@ -69,40 +62,30 @@ type cursor struct {
 
 // Select implements Reader. All predicates are applied in the store.
 func (s *Store) Select(ctx context.Context, q Query) (Cursor, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if s.closed() {
-		return nil, ErrClosed
-	}
-	if q.Table != Logs && q.Table != Spans {
-		return nil, fmt.Errorf("select: unknown table %d", q.Table)
-	}
-	c := &cursor{store: s, query: q, want: newWanted(q.Columns), backward: q.Direction == Backward, from: q.From, to: q.To, left: math.MaxInt, refs: map[*stream]uint32{}}
-	var err error
-	if c.pred, err = compilePredicates(&q); err != nil {
+	sel, err := s.newSelection(ctx, q)
+	if err != nil {
 		return nil, fmt.Errorf("select: %w", err)
 	}
+	c := &cursor{selection: sel, want: newWanted(q.Columns), backward: q.Direction == Backward, left: math.MaxInt}
 	c.applied = Applied{Lines: trues(len(q.Lines)), Fields: trues(len(q.Fields))}
 	c.builder.want = &c.want
 	if q.Limit > 0 {
 		c.left = q.Limit
 	}
-	if q.From >= q.To {
-		return c, nil
+	c.hold()
+	c.labels = make([]labels.Labels, len(c.streams))
+	for i, st := range c.streams {
+		c.labels[i] = st.labels
 	}
-	streams := slices.DeleteFunc(s.registry.matching(q.Table, q.Tenants, q.Matchers), func(st *stream) bool {
-		return st.maxTime.Load() < q.From
-	})
-	slices.SortFunc(streams, compareStreams)
-	if n := q.Budget.MaxStreams; n > 0 && int64(len(streams)) > n {
-		return nil, &BudgetError{Bound: "MaxStreams", Limit: n}
+	order := uint64(0)
+	for _, p := range c.parts {
+		order = c.addBlocks(p, order)
 	}
-	for _, st := range streams {
-		c.refs[st] = uint32(len(c.streams))
-		c.streams = append(c.streams, st.labels)
+	for _, m := range c.mems {
+		order = c.addRuns(m.snapshot(c.streams, c.from, c.to), order)
 	}
-	c.snapshot(streams)
+	c.planMemory()
+	heap.Init(&c.heap)
 	return c, nil
 }
 
@@ -114,22 +97,6 @@ func trues(n int) []bool {
 	return out
 }
 
-// snapshot takes the sources as they are now. Parts are held and memory tables
-// referenced, so that flushes and merges change nothing for the cursor.
-func (c *cursor) snapshot(streams []*stream) {
-	parts, mems := c.store.hold(c.query.Table, c.from, c.to)
-	c.parts = parts
-	order := uint64(0)
-	for _, p := range c.parts {
-		order = c.addBlocks(p, order)
-	}
-	for _, m := range mems {
-		order = c.addRuns(m.snapshot(streams, c.from, c.to), order)
-	}
-	c.planMemory()
-	heap.Init(&c.heap)
-}
-
 func (c *cursor) add(bound int64, order uint64, src source) {
 	c.heap.backward = c.backward
 	c.heap.items = append(c.heap.items, &pending{bound: bound, order: order, src: src})
@@ -139,7 +106,7 @@ func (c *cursor) add(bound int64, order uint64, src source) {
 func (c *cursor) Applied() Applied { return c.applied }
 
 // Stats implements Cursor.
-func (c *cursor) Stats() Stats { return c.stats }
+func (c *cursor) Stats() Stats { return c.meter.stats() }
 
 // Next implements Cursor.
 func (c *cursor) Next(ctx context.Context) (*ColumnBatch, error) {
@@ -162,7 +129,7 @@ func (c *cursor) Next(ctx context.Context) (*ColumnBatch, error) {
 		return nil, nil
 	}
 	out := &c.builder.out
-	out.Streams = c.streams
+	out.Streams = c.labels
 	return out, nil
 }
 
@@ -244,20 +211,6 @@ func (c *cursor) emitRun(top *pending, room int) int {
 	return n
 }
 
-// charge counts decoded data and enforces the budget.
-func (c *cursor) charge(rows, bytes, compressed int64) error {
-	c.stats.Rows += rows
-	c.stats.Bytes += bytes
-	c.stats.CompressedBytes += compressed
-	if n := c.query.Budget.MaxRows; n > 0 && c.stats.Rows > n {
-		return &BudgetError{Bound: "MaxRows", Limit: n}
-	}
-	if n := c.query.Budget.MaxBytes; n > 0 && c.stats.Bytes > n {
-		return &BudgetError{Bound: "MaxBytes", Limit: n}
-	}
-	return nil
-}
-
 // Close implements Cursor.
 func (c *cursor) Close() error {
 	if c.closed {
@@ -275,10 +228,7 @@ func (c *cursor) Close() error {
 	}
 	c.heap.items, c.done = nil, nil
 	c.scratch.close()
-	for _, p := range c.parts {
-		p.release()
-	}
-	c.parts = nil
+	c.close()
 	return nil
 }
 

@@ -184,16 +184,24 @@ func FuzzPartIndex(f *testing.F) {
 		{labels: labels.FromStrings("app", "b", "pod", "p")},
 	}
 	runs := []runMeta{{least: 5, latest: 9, stream: 0, rows: 3}, {least: 1, latest: 20, stream: 1, rows: 4}}
-	f.Add(appendPartIndex(nil, streams, []blockMeta{{least: 1, latest: 20, header: 40, size: 100, raw: 300, runs: 2}}, runs))
+	f.Add(appendPartIndex(nil, streams, &partIndex{
+		blocks:   []blockMeta{{least: 1, latest: 20, header: 40, size: 100, raw: 300, runs: 2}},
+		runs:     runs,
+		sections: []section{{kind: 1, after: 1, size: 30}},
+	}))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		x, err := decodePartIndex(data)
-		if err != nil {
-			return
-		}
-		for _, b := range x.blocks {
-			for _, r := range x.runs[b.firstRun : b.firstRun+b.runs] {
-				if int(r.stream) >= len(x.streams) {
-					t.Fatalf("run of stream %d of %d", r.stream, len(x.streams))
+		for version := 1; version <= partVersion; version++ {
+			x, err := decodePartIndex(data, version)
+			if err != nil {
+				continue
+			}
+			last := uint32(0)
+			for i, b := range x.blocks {
+				for _, r := range x.runs[b.firstRun : b.firstRun+b.runs] {
+					if int(r.stream) >= len(x.streams) || r.stream < last || int(r.block) != i {
+						t.Fatalf("run %+v after stream %d in block %d, of %d streams", r, last, i, len(x.streams))
+					}
+					last = r.stream
 				}
 			}
 		}

@@ -32,37 +32,39 @@ func (c *cursor) addRuns(runs []memRun, order uint64) uint64 {
 
 // open filters the piece.
 func (m *memSource) open(_ context.Context, c *cursor) (rows, *pending, error) {
-	out := &memRows{memSource: m, want: &c.want}
-	filtered := len(c.pred.lines) > 0 || len(c.pred.fields) > 0
+	kept, bytes := c.filterMemory(&m.run)
+	out := &memRows{memSource: m, want: &c.want, rows: kept}
+	return out, nil, c.meter.charge(int64(len(m.run.rows)), bytes, 0)
+}
+
+// filterMemory returns the rows of a run that satisfy the predicates, and the bytes
+// of all of its lines.
+func (s *selection) filterMemory(run *memRun) ([]memRow, int64) {
 	var (
 		keep   []memRow
 		fields []Field
 		bytes  int64
 	)
-	for _, r := range m.run.rows {
-		ch := m.run.chunks[r.chunk]
+	filtered := s.filtered()
+	for _, r := range run.rows {
+		ch := run.chunks[r.chunk]
 		line := ch.line(r.off)
 		bytes += int64(len(line))
-		if !filtered {
+		if !filtered || !s.pred.holdLine(line) {
 			continue
 		}
-		if !c.pred.holdLine(line) {
-			continue
-		}
-		if len(c.pred.fields) > 0 {
+		if len(s.pred.fields) > 0 {
 			fields = ch.appendFields(fields[:0], r.off, nil)
-			if !c.pred.holdFields(fields) {
+			if !s.pred.holdFields(fields) {
 				continue
 			}
 		}
 		keep = append(keep, r)
 	}
-	if filtered {
-		out.rows = keep
-	} else {
-		out.rows = m.run.rows
+	if !filtered {
+		return run.rows, bytes
 	}
-	return out, nil, c.charge(int64(len(m.run.rows)), bytes, 0)
+	return keep, bytes
 }
 
 // memRows are the rows of a piece that are in the answer.

@@ -53,6 +53,9 @@ type Config struct {
 	// QueryMemoryBytes is what the decoded blocks of one query may hold. A query
 	// over more decodes blocks repeatedly instead of holding them.
 	QueryMemoryBytes int64 `json:"queryMemoryBytes,omitempty"`
+	// QueryWorkers is how many goroutines one query may decode blocks with. 0 is
+	// GOMAXPROCS.
+	QueryWorkers int `json:"queryWorkers,omitempty"`
 	// DedupeMaxAge is how long a sender that went silent is remembered.
 	DedupeMaxAge model.Duration `json:"dedupeMaxAge,omitempty"`
 	// DedupeMaxSenders bounds the (collector, stream) pairs that are remembered; the
@@ -126,6 +129,7 @@ func (c Config) Validate() error {
 		{"maxBatchBytes", c.MaxBatchBytes, 64 << 10, maxRecordBytes},
 		{"maxStreams", int64(c.MaxStreams), 1, 1 << 31},
 		{"queryMemoryBytes", c.QueryMemoryBytes, 64 << 10, 1 << 40},
+		{"queryWorkers", int64(c.QueryWorkers), 0, 1024},
 		{"dedupeMaxAge", int64(c.DedupeMaxAge), int64(time.Minute), int64(366 * 24 * time.Hour)},
 		{"dedupeMaxSenders", int64(c.DedupeMaxSenders), 1, 10_000_000},
 	} {

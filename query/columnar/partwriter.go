@@ -21,8 +21,7 @@ type partWriter struct {
 	buf     []byte
 
 	streams []*stream
-	blocks  []blockMeta
-	runs    []runMeta
+	index   partIndex
 }
 
 // newPartWriter creates the part's file. The streams of the rows that follow come
@@ -69,9 +68,13 @@ func (w *partWriter) finishBlock() error {
 	}
 	var meta blockMeta
 	w.buf, meta = b.encode(w.buf[:0])
-	meta.offset, meta.firstRun, meta.runs = w.offset, uint32(len(w.runs)), uint32(len(b.runs))
-	w.runs = append(w.runs, b.runs...)
-	w.blocks = append(w.blocks, meta)
+	meta.offset, meta.firstRun, meta.runs = w.offset, uint32(len(w.index.runs)), uint32(len(b.runs))
+	meta.digits = unknownDigits
+	for _, r := range b.runs {
+		r.block = uint32(len(w.index.blocks))
+		w.index.runs = append(w.index.runs, r)
+	}
+	w.index.blocks = append(w.index.blocks, meta)
 	w.meta.Rows += int64(meta.rows)
 	w.meta.RawBytes += int64(meta.raw)
 	w.meta.Least, w.meta.Latest = min(w.meta.Least, meta.least), max(w.meta.Latest, meta.latest)
@@ -92,13 +95,13 @@ func (w *partWriter) finish() (*part, error) {
 	if err := w.finishBlock(); err != nil {
 		return nil, errors.Join(err, w.abort())
 	}
-	if len(w.blocks) == 0 {
+	if len(w.index.blocks) == 0 {
 		return nil, w.abort()
 	}
 	if err := w.writeIndex(); err != nil {
 		return nil, errors.Join(fmt.Errorf("write part %s: %w", w.path, err), w.abort())
 	}
-	p := &part{partMeta: w.meta, path: w.path, file: w.file, registry: w.store.registry, streams: w.streams, blocks: w.blocks, runs: w.runs}
+	p := &part{partMeta: w.meta, path: w.path, file: w.file, registry: w.store.registry, streams: w.streams, blocks: w.index.blocks, runs: w.index.runs}
 	for i, st := range w.streams {
 		p.streams[i] = w.store.registry.hold(st.table, st.tenant, st.labels)
 	}
@@ -109,7 +112,7 @@ func (w *partWriter) finish() (*part, error) {
 }
 
 func (w *partWriter) writeIndex() error {
-	raw := appendPartIndex(nil, w.streams, w.blocks, w.runs)
+	raw := appendPartIndex(nil, w.streams, &w.index)
 	if len(raw) > maxBlockBytes {
 		return fmt.Errorf("index of %d bytes: %w", len(raw), errBadLength)
 	}

@@ -19,7 +19,7 @@ type stream struct {
 	hash   uint64
 
 	holders int          // guarded by registry.mu, as is
-	index   int          // the place in registry.byTable
+	slot    uint32       // the place in the table's postings
 	maxTime atomic.Int64 // greatest timestamp of any row ever held
 }
 
@@ -37,11 +37,9 @@ func (s *stream) noteTime(ts int64) {
 type registry struct {
 	max int
 
-	mu     sync.RWMutex
-	byHash map[uint64][]*stream
-	// byTable is for going through all streams, which over a map is several times
-	// slower.
-	byTable [Spans + 1][]*stream
+	mu      sync.RWMutex
+	byHash  map[uint64][]*stream
+	tables  [Spans + 1]postings
 	streams int
 }
 
@@ -110,9 +108,8 @@ func (r *registry) hold(t Table, tenant Tenant, ls labels.Labels) *stream {
 		// own keeps them alive apart from the caller's batch.
 		s = &stream{table: t, tenant: tenant.clone(), labels: ls, hash: hash}
 		s.maxTime.Store(math.MinInt64)
-		s.index = len(r.byTable[t])
 		r.byHash[hash] = append(r.byHash[hash], s)
-		r.byTable[t] = append(r.byTable[t], s)
+		r.tables[t].add(s)
 		r.streams++
 	}
 	s.holders++
@@ -127,11 +124,7 @@ func (r *registry) release(s *stream) {
 		return
 	}
 	r.streams--
-	all := r.byTable[s.table]
-	last := all[len(all)-1]
-	all[s.index], last.index = last, s.index
-	all[len(all)-1] = nil
-	r.byTable[s.table] = all[:len(all)-1]
+	r.tables[s.table].remove(s)
 	chain := r.byHash[s.hash]
 	if len(chain) == 1 {
 		delete(r.byHash, s.hash)
@@ -146,16 +139,16 @@ func (r *registry) release(s *stream) {
 }
 
 // matching returns the streams of the table that belong to one of the tenants
-// (none given: all) and match every matcher.
+// (none given: all) and match every matcher, always in the same order.
 func (r *registry) matching(t Table, tenants []Tenant, ms []*labels.Matcher) []*stream {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	var out []*stream
-	for _, s := range r.byTable[t] {
+	r.tables[t].candidates(ms, func(s *stream) {
 		if matchesTenant(s.tenant, tenants) && matchesLabels(s.labels, ms) {
 			out = append(out, s)
 		}
-	}
+	})
 	return out
 }
 

@@ -181,7 +181,9 @@ func (g *generator) step(t testing.TB, e columnar.Engine, o *Oracle) {
 		flush(t, e)
 	}
 	for range 8 {
-		mustEqual(t, e, o, g.query())
+		q := g.query()
+		mustEqual(t, e, o, q)
+		mustCount(t, e, o, g.count(q))
 	}
 }
 

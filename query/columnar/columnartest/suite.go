@@ -45,6 +45,9 @@ func Run(t *testing.T, open func(t testing.TB) columnar.Engine) {
 		{"Concurrency", testConcurrency},
 		{"Retain", testRetain},
 		{"Closed", testClosed},
+		{"Count", testCount},
+		{"CountGroups", testCountGroups},
+		{"CountBounds", testCountBounds},
 		{"Differential", testDifferential},
 	} {
 		t.Run(c.name, func(t *testing.T) {
