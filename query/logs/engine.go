@@ -117,8 +117,8 @@ func (e *Engine) run(ctx context.Context, q *querier, params logql.Params, lim l
 			err = fmt.Errorf("the LogQL engine failed on this query: %v", p)
 		}
 	}()
-	if usesRateCounter(params.GetExpression()) {
-		return evalRateCounter(ctx, q, params, lim)
+	if q.evaluatesItself(params.GetExpression()) {
+		return evalMetrics(ctx, q, params, lim)
 	}
 	return logql.NewEngine(logql.EngineOpts{}, q, lim, nil).Query(params).Exec(ctx)
 }

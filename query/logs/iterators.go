@@ -1,7 +1,6 @@
 package logs
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/grafana/loki/v3/pkg/logproto"
@@ -119,8 +118,7 @@ func (it *sampleIterator) countSeries(l log.LabelsResult) error {
 	it.last = l
 	it.series[l.Hash()] = struct{}{}
 	if limit := it.sel.exec.cfg.MaxInnerSeries; len(it.series) > limit {
-		return &LimitError{Limit: "maxInnerSeries", Detail: fmt.Sprintf(
-			"it made more than %d series before aggregating them; group inside the aggregation by fewer labels, or keep fewer", limit)}
+		return innerSeriesError(limit)
 	}
 	return nil
 }

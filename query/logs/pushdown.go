@@ -2,7 +2,6 @@ package logs
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -271,49 +270,26 @@ const extractedSuffix = "_extracted"
 // the result is grouped by names.
 func sampleColumns(expr syntax.SampleExpr) columnar.Columns {
 	all := columnar.Columns{Line: true, AllFields: true}
-	r, grouping, ok := rangeAggregation(expr)
+	r, _, ok := rangeAggregation(expr)
 	if !ok {
 		return all
 	}
-	var stages syntax.MultiStageExpr
-	if p, ok := r.Left.Left.(*syntax.PipelineExpr); ok {
-		stages = p.MultiStages
-	}
 	cols := columnar.Columns{Line: r.Operation == syntax.OpRangeTypeBytes || r.Operation == syntax.OpRangeTypeBytesRate}
-	for _, stage := range stages {
+	for _, stage := range stagesOf(r.Left.Left) {
 		switch s := stage.(type) {
-		case *syntax.LineFilterExpr:
+		case *syntax.LineFilterExpr, *syntax.LogfmtParserExpr:
 			cols.Line = true
-		case *syntax.LabelFilterExpr:
-			cols.Fields = append(cols.Fields, s.RequiredLabelNames()...)
+		case *syntax.LineParserExpr:
+			if s.Op == syntax.OpParserTypeUnpack {
+				return all
+			}
+			cols.Line = true
+		case *syntax.LabelFilterExpr, *syntax.DropLabelsExpr, *syntax.KeepLabelsExpr:
 		default:
 			return all
 		}
 	}
-	if u := r.Left.Unwrap; u != nil {
-		cols.Fields = append(cols.Fields, u.Identifier)
-		for _, f := range u.PostFilters {
-			cols.Fields = append(cols.Fields, f.RequiredLabelNames()...)
-		}
-	}
-	switch {
-	case r.Operation == syntax.OpRangeTypeAbsent:
-	case grouping == nil || grouping.Without || len(grouping.Groups) == 0 && !grouping.Singleton():
-		cols.AllFields = true
-	default:
-		cols.Fields = append(cols.Fields, grouping.Groups...)
-	}
-	if cols.AllFields {
-		cols.Fields = nil
-		return cols
-	}
-	for _, name := range cols.Fields {
-		if bare, ok := strings.CutSuffix(name, extractedSuffix); ok {
-			cols.Fields = append(cols.Fields, bare)
-		}
-	}
-	slices.Sort(cols.Fields)
-	cols.Fields = slices.Compact(cols.Fields)
+	cols.Fields, cols.AllFields = neededLabels(expr)
 	return cols
 }
 

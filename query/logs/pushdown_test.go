@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/grafana/loki/v3/pkg/logql/syntax"
@@ -76,18 +77,27 @@ func TestAnalyze(t *testing.T) {
 }
 
 func TestSampleColumns(t *testing.T) {
+	// Metadata that claims to be an error is one.
+	fields := func(names ...string) []string {
+		names = append(names, "__error__", "__error_details__", "__preserve_error__")
+		slices.Sort(names)
+		return names
+	}
 	for query, want := range map[string]columnar.Columns{
-		`sum(count_over_time({a="b"}[1m]))`:                                    {},
-		`sum by (x, y) (rate({a="b"}[1m]))`:                                    {Fields: []string{"x", "y"}},
-		`sum by (x) (rate({a="b"} |= "z" | t="1" [1m]))`:                       {Line: true, Fields: []string{"t", "x"}},
-		`sum by (x_extracted) (rate({a="b"}[1m]))`:                             {Fields: []string{"x", "x_extracted"}},
+		`sum(count_over_time({a="b"}[1m]))`:                                    {Fields: fields()},
+		`sum by (x, y) (rate({a="b"}[1m]))`:                                    {Fields: fields("x", "y")},
+		`sum by (x) (rate({a="b"} |= "z" | t="1" [1m]))`:                       {Line: true, Fields: fields("t", "x")},
+		`sum by (x_extracted) (rate({a="b"}[1m]))`:                             {Fields: fields("x", "x_extracted")},
 		`sum without (x) (rate({a="b"}[1m]))`:                                  {AllFields: true},
 		`count_over_time({a="b"}[1m])`:                                         {AllFields: true},
-		`absent_over_time({a="b"}[1m])`:                                        {},
-		`sum(bytes_rate({a="b"}[1m]))`:                                         {Line: true},
-		`sum by (x) (sum_over_time({a="b"} | unwrap v | w="1" [1m]))`:          {Fields: []string{"v", "w", "x"}},
-		`avg_over_time({a="b"} | unwrap v [1m]) by (x)`:                        {Fields: []string{"v", "x"}},
-		`sum by (x) (rate({a="b"} | json [1m]))`:                               {Line: true, AllFields: true},
+		`absent_over_time({a="b"}[1m])`:                                        {Fields: fields()},
+		`sum(bytes_rate({a="b"}[1m]))`:                                         {Line: true, Fields: fields()},
+		`sum by (x) (sum_over_time({a="b"} | unwrap v | w="1" [1m]))`:          {Fields: fields("v", "w", "x")},
+		`avg_over_time({a="b"} | unwrap v [1m]) by (x)`:                        {Fields: fields("v", "x")},
+		`sum by (x) (rate({a="b"} | json [1m]))`:                               {Line: true, Fields: fields("x")},
+		`sum by (x) (rate({a="b"} | drop y [1m]))`:                             {Fields: fields("x")},
+		`sum by (x) (rate({a="b"} | label_format x=y [1m]))`:                   {Line: true, AllFields: true},
+		`sum by (x) (rate({a="b"} | unpack [1m]))`:                             {Line: true, AllFields: true},
 		`max by (x) (rate({a="b"}[1m]))`:                                       {Line: true, AllFields: true},
 		`sum by (x) (quantile_over_time(0.9, {a="b"} | unwrap v [1m]) by (x))`: {Line: true, AllFields: true},
 	} {

@@ -12,8 +12,6 @@ import (
 	"github.com/grafana/loki/v3/pkg/logql"
 	"github.com/grafana/loki/v3/pkg/logql/syntax"
 	"github.com/grafana/loki/v3/pkg/logqlmodel"
-	"github.com/grafana/loki/v3/pkg/logqlmodel/metadata"
-	"github.com/grafana/loki/v3/pkg/logqlmodel/stats"
 	"github.com/grafana/loki/v3/pkg/querier/plan"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
@@ -34,103 +32,7 @@ func usesRateCounter(expr syntax.Expr) (found bool) {
 	return found
 }
 
-// evalRateCounter evaluates a query that uses rate_counter.
-func evalRateCounter(ctx context.Context, q *querier, params logql.Params, lim limits) (logqlmodel.Result, error) {
-	start := time.Now()
-	statsCtx, ctx := stats.NewContext(ctx)
-	meta, ctx := metadata.NewContext(ctx)
-	factory := rateCounterFactory{querier: q, rest: logql.NewDefaultEvaluator(q, 0, 0)}
-	expr := params.GetExpression().(syntax.SampleExpr)
-	ev, err := factory.NewStepEvaluator(ctx, factory, expr, params)
-	if err != nil {
-		return logqlmodel.Result{}, err
-	}
-	var res logqlmodel.Result
-	if logql.GetRangeType(params) == logql.InstantType {
-		res.Data, err = joinInstant(ev, params, lim.maxSeries)
-	} else {
-		res.Data, err = joinRange(ev, lim.maxSeries)
-	}
-	if closeErr := ev.Close(); err == nil {
-		err = closeErr
-	}
-	statsCtx.AddQuerierExecTime(time.Since(start))
-	res.Statistics = statsCtx.Result(time.Since(start), 0, 0)
-	res.Warnings = meta.Warnings()
-	return res, err
-}
-
-func joinInstant(ev logql.StepEvaluator, params logql.Params, maxSeries int) (promql.Vector, error) {
-	ok, _, r := ev.Next()
-	if err := ev.Error(); err != nil || !ok {
-		return promql.Vector{}, err
-	}
-	vec := r.SampleVector()
-	if len(vec) > maxSeries {
-		return nil, logqlmodel.NewSeriesLimitError(maxSeries)
-	}
-	if sorted, err := logql.Sortable(params); err != nil || sorted {
-		return vec, err
-	}
-	slices.SortFunc(vec, func(a, b promql.Sample) int { return labels.Compare(a.Metric, b.Metric) })
-	return vec, nil
-}
-
-func joinRange(ev logql.StepEvaluator, maxSeries int) (promql.Matrix, error) {
-	index := map[uint64]int{}
-	out := promql.Matrix{}
-	for {
-		ok, _, r := ev.Next()
-		if err := ev.Error(); err != nil || !ok {
-			slices.SortFunc(out, func(a, b promql.Series) int { return labels.Compare(a.Metric, b.Metric) })
-			return out, err
-		}
-		for _, s := range r.SampleVector() {
-			hash := labels.StableHash(s.Metric)
-			i, ok := index[hash]
-			if !ok {
-				if i = len(out); i >= maxSeries {
-					return nil, logqlmodel.NewSeriesLimitError(maxSeries)
-				}
-				index[hash] = i
-				out = append(out, promql.Series{Metric: s.Metric})
-			}
-			out[i].Floats = append(out[i].Floats, promql.FPoint{T: s.T, F: s.F})
-		}
-	}
-}
-
-// rateCounterFactory makes the evaluators of rate_counter and leaves the others to
-// LogQL.
-type rateCounterFactory struct {
-	querier *querier
-	rest    *logql.DefaultEvaluator
-}
-
-// rateCounterExpr hides a rate_counter from LogQL, which takes the range
-// aggregation below a sum into its own hands.
-type rateCounterExpr struct{ *syntax.RangeAggregationExpr }
-
-// NewStepEvaluator implements logql.SampleEvaluatorFactory.
-func (f rateCounterFactory) NewStepEvaluator(ctx context.Context, next logql.SampleEvaluatorFactory, expr syntax.SampleExpr, p logql.Params) (logql.StepEvaluator, error) {
-	switch e := expr.(type) {
-	case rateCounterExpr:
-		return f.rateCounter(ctx, e.RangeAggregationExpr, p)
-	case *syntax.RangeAggregationExpr:
-		if e.Operation == syntax.OpRangeTypeRateCounter {
-			return f.rateCounter(ctx, e, p)
-		}
-	case *syntax.VectorAggregationExpr:
-		if r, ok := e.Left.(*syntax.RangeAggregationExpr); ok && r.Operation == syntax.OpRangeTypeRateCounter {
-			hidden := *e
-			hidden.Left = rateCounterExpr{r}
-			expr = &hidden
-		}
-	}
-	return f.rest.NewStepEvaluator(ctx, next, expr, p)
-}
-
-func (f rateCounterFactory) rateCounter(ctx context.Context, e *syntax.RangeAggregationExpr, p logql.Params) (logql.StepEvaluator, error) {
+func (f evaluatorFactory) rateCounter(ctx context.Context, e *syntax.RangeAggregationExpr, p logql.Params) (logql.StepEvaluator, error) {
 	offset := e.Left.Offset
 	it, err := f.querier.SelectSamples(ctx, logql.SelectSampleParams{SampleQueryRequest: &logproto.SampleQueryRequest{
 		Start: p.Start().Add(-e.Left.Interval).Add(-offset),

@@ -62,6 +62,11 @@ func (e *execution) failure() error {
 	return nil
 }
 
+// budget is what one query of the store may cost.
+func (e *execution) budget() columnar.Budget {
+	return columnar.Budget{MaxBytes: e.cfg.MaxQueryBytes, MaxRows: e.cfg.MaxQueryRows, MaxStreams: e.cfg.MaxStreams}
+}
+
 // charge adds to the cost of the query. A query may select many times (each leg
 // of a binary operation does), and the bounds are about all of it.
 func (e *execution) charge(bytes, rows int64) error {
@@ -101,7 +106,7 @@ type streamState[S any] struct {
 }
 
 func newSelection[S any](ctx context.Context, exec *execution, r columnar.Reader, q columnar.Query, forStream func(labels.Labels) S) (*selection[S], error) {
-	q.Budget = columnar.Budget{MaxBytes: exec.cfg.MaxQueryBytes, MaxRows: exec.cfg.MaxQueryRows, MaxStreams: exec.cfg.MaxStreams}
+	q.Budget = exec.budget()
 	cur, err := r.Select(ctx, q)
 	if err != nil {
 		return nil, exec.fail(err)
@@ -116,10 +121,17 @@ func newSelection[S any](ctx context.Context, exec *execution, r columnar.Reader
 
 // next moves to the next row and reports false at the end or after an error.
 func (s *selection[S]) next() bool {
+	s.row++
+	return s.current()
+}
+
+// current makes the current row available, reading the next batch when the last
+// one is used up, and reports false at the end or after an error.
+func (s *selection[S]) current() bool {
 	if s.err != nil || s.closed {
 		return false
 	}
-	for s.row++; s.batch == nil || s.row >= s.batch.Len(); {
+	for s.batch == nil || s.row >= s.batch.Len() {
 		batch, err := s.cur.Next(s.ctx)
 		if err == nil {
 			err = s.account()
@@ -192,20 +204,24 @@ func (s *selection[S]) close() error {
 		return nil
 	}
 	_ = s.account()
-	st := s.charged
-	sc := stats.FromContext(s.ctx)
-	sc.AddDecompressedBytes(st.Bytes)
-	sc.AddDecompressedLines(st.Rows)
-	sc.AddCompressedBytes(st.CompressedBytes)
-	sc.AddPostFilterLines(s.kept)
-	sc.AddChunksRef(st.BlocksTotal)
-	sc.AddChunksDownloaded(st.BlocksTotal - st.BlocksSkipped)
-	if st.BlocksLost > 0 {
-		metadata.FromContext(s.ctx).AddWarning(fmt.Sprintf("%d damaged blocks of the store could not be read; their lines are missing from this answer", st.BlocksLost))
-	}
+	reportStats(s.ctx, s.charged, s.kept)
 	err := s.cur.Close()
 	s.cur, s.closed, s.batch = nil, true, nil
 	return err
+}
+
+// reportStats adds the cost of a store query to the statistics of the answer.
+func reportStats(ctx context.Context, st columnar.Stats, kept int64) {
+	sc := stats.FromContext(ctx)
+	sc.AddDecompressedBytes(st.Bytes)
+	sc.AddDecompressedLines(st.Rows)
+	sc.AddCompressedBytes(st.CompressedBytes)
+	sc.AddPostFilterLines(kept)
+	sc.AddChunksRef(st.BlocksTotal)
+	sc.AddChunksDownloaded(st.BlocksTotal - st.BlocksSkipped)
+	if st.BlocksLost > 0 {
+		metadata.FromContext(ctx).AddWarning(fmt.Sprintf("%d damaged blocks of the store could not be read; their lines are missing from this answer", st.BlocksLost))
+	}
 }
 
 // detach copies a line that the pipeline passed through unchanged: the store's
