@@ -11,6 +11,7 @@ const (
 	small     = "the node agent stays small"
 	pure      = "decision logic is pure: values and a clock in, values with reasons out"
 	store     = "the block store knows no other room, no query language, no HTTP and no wire format"
+	language  = "a query language is pure: text in, values out; how spans are found is the engine's business"
 )
 
 // rules say which files must not import what, and why. A prefix forbids everything
@@ -59,6 +60,12 @@ var rules = depguard.LinterSettings{
 		"go.opentelemetry.io":          store,
 		"net/http":                     store,
 		"github.com/prometheus/promql": store,
+	}),
+	"traceql": rule([]string{"**/query/traceql/**", "!$test"}, map[string]string{
+		module:                     language,
+		"net/http":                 language,
+		"go.opentelemetry.io":      language,
+		"github.com/labstack/echo": language,
 	}),
 }
 

@@ -1,0 +1,487 @@
+package traceql
+
+import (
+	"cmp"
+	"errors"
+	"math"
+	"math/bits"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The errors of an Aggregator that is at one of its Bounds.
+var (
+	ErrTooManySeries  = errors.New("too many series")
+	ErrTooManySamples = errors.New("too many samples")
+)
+
+// Bounds limit the memory of an Aggregator.
+type Bounds struct {
+	Series  int
+	Samples int // of all series, those of a histogram's buckets included
+	// Exemplars is how many to keep in all.
+	Exemplars int
+}
+
+// Interval is the time of a metrics query: (Start, End] in steps, all in nanoseconds.
+// A step's samples stand at its end. Without a step all is one.
+type Interval struct {
+	Start, End, Step int64
+}
+
+// NewInterval aligns a range to its step, outwards. An instant query (one step for
+// all) is not aligned, and holds its start.
+func NewInterval(start, end, step int64) Interval {
+	if step <= 0 || end-start <= step {
+		return Interval{Start: start - 1, End: end, Step: end - start + 1}
+	}
+	start -= mod(start, step)
+	if m := mod(end, step); m != 0 {
+		end += step - m
+	}
+	return Interval{Start: start, End: end, Step: step}
+}
+
+// mod is the remainder that is never negative.
+func mod(a, b int64) int64 { return (a%b + b) % b }
+
+// Steps is how many samples a series has.
+func (i Interval) Steps() int { return int((i.End - i.Start + i.Step - 1) / i.Step) }
+
+// Time is where sample n stands, Unix nanoseconds.
+func (i Interval) Time(n int) int64 { return i.Start + int64(n+1)*i.Step }
+
+// index is the step of a time, -1 outside.
+func (i Interval) index(t int64) int {
+	if t <= i.Start || t > i.End {
+		return -1
+	}
+	return int((t - i.Start - 1) / i.Step)
+}
+
+// Series is one series of a metrics query's answer. Values has one per step, NaN for
+// none.
+type Series struct {
+	Labels    []SpansetAttribute
+	Values    []float64
+	Exemplars []Exemplar
+}
+
+// Exemplar is one span behind a series.
+type Exemplar struct {
+	TraceID string
+	Value   float64
+	Time    int64 // Unix nanoseconds
+}
+
+// Aggregator computes the series of a metrics stage from spans, in any order. It is
+// not safe for concurrent use.
+type Aggregator struct {
+	m        *Metrics
+	interval Interval
+	left     Bounds // what may still come
+
+	series map[string]*accumulator
+	order  []*accumulator
+	scope  scope // of the span at hand
+	key    []byte
+	buf    [4]Value
+}
+
+type accumulator struct {
+	by        []Value
+	values    []float64
+	counts    []float64         // of AvgOverTime
+	buckets   map[bucketKey]int // of quantiles and histograms
+	exemplars []Exemplar
+	lastStep  int // of the last exemplar
+}
+
+type bucketKey struct {
+	step   int
+	bucket int
+}
+
+// NewAggregator makes an aggregator for a stage over a time.
+func NewAggregator(m *Metrics, interval Interval, bounds Bounds) *Aggregator {
+	return &Aggregator{m: m, interval: interval, left: bounds, series: map[string]*accumulator{}}
+}
+
+// Observe counts a span on its own that starts at the time.
+func (a *Aggregator) Observe(start int64, span Values) error {
+	a.scope.span, a.scope.trace = span, nil
+	return a.observe(start)
+}
+
+// ObserveIn counts span i of a trace.
+func (a *Aggregator) ObserveIn(t *Trace, i int) error {
+	a.scope.span, a.scope.trace, a.scope.index = t.Spans[i].Values, t, i
+	return a.observe(t.Spans[i].Start)
+}
+
+func (a *Aggregator) observe(start int64) error {
+	s := &a.scope
+	step := a.interval.index(start)
+	if step < 0 {
+		return nil
+	}
+	value := 1.0
+	if f := a.m.Attribute; f != nil {
+		v := first(s.values(f, a.buf[:0]))
+		number, ok := v.Number()
+		if !ok {
+			return nil
+		}
+		if value = number; v.typ == Duration {
+			value /= 1e9
+		}
+	}
+	acc, err := a.accumulator(s)
+	if err != nil {
+		return err
+	}
+	if a.left.Exemplars > 0 && acc.lastStep != step {
+		a.exemplar(acc, step, start, value, s)
+	}
+	return a.add(acc, step, value)
+}
+
+// Add counts so many spans of a step at once, for Rate and CountOverTime whose spans
+// are counted elsewhere. by has the value of each of Metrics.By.
+func (a *Aggregator) Add(time int64, by []Value, count float64) error {
+	step := a.interval.index(time)
+	if step < 0 || count == 0 {
+		return nil
+	}
+	acc, err := a.find(by)
+	if err != nil {
+		return err
+	}
+	acc.values[step] += count
+	return nil
+}
+
+func first(vs []Value) Value {
+	if len(vs) == 0 {
+		return Value{}
+	}
+	return vs[0]
+}
+
+func (a *Aggregator) accumulator(s *scope) (*accumulator, error) {
+	var by [maxGroupBy]Value
+	for i := range a.m.By {
+		by[i] = first(s.values(&a.m.By[i], a.buf[:0]))
+	}
+	return a.find(by[:len(a.m.By)])
+}
+
+func (a *Aggregator) find(by []Value) (*accumulator, error) {
+	a.key = a.key[:0]
+	for _, v := range by {
+		a.key = append(a.key, byte(v.typ))
+		a.key = strconv.AppendUint(a.key, v.bits, 36)
+		a.key = append(a.key, ':')
+		a.key = strconv.AppendInt(a.key, int64(len(v.str)), 36)
+		a.key = append(a.key, ':')
+		a.key = append(a.key, v.str...)
+	}
+	if acc := a.series[string(a.key)]; acc != nil {
+		return acc, nil
+	}
+	if a.left.Series--; a.left.Series < 0 {
+		return nil, ErrTooManySeries
+	}
+	acc := &accumulator{by: slices.Clone(by), lastStep: -1}
+	for i := range acc.by {
+		acc.by[i].str = strings.Clone(acc.by[i].str)
+	}
+	if a.m.Func == QuantileOverTime || a.m.Func == HistogramOverTime {
+		acc.buckets = map[bucketKey]int{}
+	} else {
+		if a.left.Samples -= a.interval.Steps(); a.left.Samples < 0 {
+			return nil, ErrTooManySamples
+		}
+		acc.values = make([]float64, a.interval.Steps())
+		if a.m.Func > CountOverTime {
+			fill(acc.values, math.NaN())
+		}
+		if a.m.Func == AvgOverTime {
+			acc.counts = make([]float64, len(acc.values))
+		}
+	}
+	a.series[string(a.key)] = acc
+	a.order = append(a.order, acc)
+	return acc, nil
+}
+
+func fill(values []float64, v float64) {
+	for i := range values {
+		values[i] = v
+	}
+}
+
+func (a *Aggregator) add(acc *accumulator, step int, v float64) error {
+	if acc.buckets != nil {
+		key := bucketKey{step, bucketOf(v)}
+		n := acc.buckets[key]
+		if n == 0 {
+			if a.left.Samples--; a.left.Samples < 0 {
+				return ErrTooManySamples
+			}
+		}
+		acc.buckets[key] = n + 1
+		return nil
+	}
+	old := acc.values[step]
+	switch {
+	case math.IsNaN(old):
+		acc.values[step] = v
+	case a.m.Func == MinOverTime:
+		acc.values[step] = math.Min(old, v)
+	case a.m.Func == MaxOverTime:
+		acc.values[step] = math.Max(old, v)
+	default:
+		acc.values[step] = old + v
+	}
+	if acc.counts != nil {
+		acc.counts[step]++
+	}
+	return nil
+}
+
+// exemplar keeps a span when it is the first of a run of spans of one step.
+func (a *Aggregator) exemplar(acc *accumulator, step int, start int64, value float64, s *scope) {
+	f := intrinsicField("trace:id")
+	id := first(s.values(&f, a.buf[:0]))
+	if id.IsNil() {
+		return
+	}
+	a.left.Exemplars--
+	acc.lastStep = step
+	acc.exemplars = append(acc.exemplars, Exemplar{TraceID: strings.Clone(id.str), Value: value, Time: start})
+}
+
+// Buckets are powers of two, each split in 2^subBits equal parts: a quantile is off by
+// less than 1.6 percent.
+const subBits = 6
+
+// bucketOf numbers buckets in the order of their values; below zero nothing is told
+// apart.
+func bucketOf(v float64) int {
+	if !(v > 0) {
+		return math.MinInt32
+	}
+	if math.IsInf(v, 1) {
+		return math.MaxInt32
+	}
+	b := math.Float64bits(v)
+	return int(b >> (52 - subBits)) // exponent and first bits of the mantissa
+}
+
+// bucketBounds are the values between which those of a bucket lie: [low, high).
+func bucketBounds(bucket int) (low, high float64) {
+	switch bucket {
+	case math.MinInt32:
+		return 0, 0
+	case math.MaxInt32:
+		return math.Inf(1), math.Inf(1)
+	}
+	return math.Float64frombits(uint64(bucket) << (52 - subBits)), math.Float64frombits(uint64(bucket+1) << (52 - subBits))
+}
+
+// powerOfTwo is the least power of two that is not below a bucket's values.
+func powerOfTwo(bucket int) float64 {
+	low, high := bucketBounds(bucket)
+	if low == 0 || math.IsInf(low, 1) {
+		return low
+	}
+	b := math.Float64bits(high)
+	if bits.TrailingZeros64(b) >= 52 {
+		return high
+	}
+	return math.Float64frombits((b>>52 + 1) << 52)
+}
+
+// Series ends the aggregation. It returns the series in the order of their labels, without those that have
+// no sample.
+func (a *Aggregator) Series() []Series {
+	var out []Series
+	for _, acc := range a.order {
+		out = append(out, a.finish(acc)...)
+	}
+	for _, stage := range a.m.Then {
+		out = stage.apply(out, a.interval.Steps())
+	}
+	slices.SortStableFunc(out, compareSeries)
+	return slices.DeleteFunc(out, func(s Series) bool {
+		return !slices.ContainsFunc(s.Values, func(v float64) bool { return !math.IsNaN(v) })
+	})
+}
+
+func compareSeries(a, b Series) int {
+	return slices.CompareFunc(a.Labels, b.Labels, func(x, y SpansetAttribute) int {
+		if c := cmp.Compare(x.Name, y.Name); c != 0 {
+			return c
+		}
+		if x.Value.typ.numeric() && y.Value.typ.numeric() {
+			if c := compareNumbers(x.Value, y.Value); c == -1 || c == 1 {
+				return c
+			}
+		}
+		return cmp.Compare(x.Value.String(), y.Value.String())
+	})
+}
+
+func (a *Aggregator) labels(acc *accumulator) []SpansetAttribute {
+	var out []SpansetAttribute
+	for i, f := range a.m.By {
+		out = append(out, SpansetAttribute{f.String(), acc.by[i]})
+	}
+	return out
+}
+
+func (a *Aggregator) finish(acc *accumulator) []Series {
+	base := a.labels(acc)
+	switch a.m.Func {
+	case QuantileOverTime:
+		return a.quantiles(acc, base)
+	case HistogramOverTime:
+		return a.histogram(acc, base)
+	case Rate:
+		for i := range acc.values {
+			acc.values[i] /= float64(a.interval.Step) / 1e9
+		}
+	case AvgOverTime:
+		for i, n := range acc.counts {
+			acc.values[i] /= n
+		}
+	}
+	if len(base) == 0 {
+		base = []SpansetAttribute{{"__name__", StringValue(a.m.Func.String())}}
+	}
+	return []Series{{Labels: base, Values: acc.values, Exemplars: acc.exemplars}}
+}
+
+// sortedBuckets are those of each step, by value.
+func (acc *accumulator) sortedBuckets() []bucketKey {
+	keys := make([]bucketKey, 0, len(acc.buckets))
+	for k := range acc.buckets {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b bucketKey) int {
+		return cmp.Or(cmp.Compare(a.step, b.step), cmp.Compare(a.bucket, b.bucket))
+	})
+	return keys
+}
+
+// quantiles yields one series each; values lie evenly within their bucket.
+func (a *Aggregator) quantiles(acc *accumulator, base []SpansetAttribute) []Series {
+	steps := a.interval.Steps()
+	keys := acc.sortedBuckets()
+	var out []Series
+	for _, q := range a.m.Quantiles {
+		values := make([]float64, steps)
+		fill(values, math.NaN())
+		for from := 0; from < len(keys); {
+			to := from
+			total := 0
+			for to < len(keys) && keys[to].step == keys[from].step {
+				total += acc.buckets[keys[to]]
+				to++
+			}
+			values[keys[from].step] = quantile(q, keys[from:to], acc.buckets, total)
+			from = to
+		}
+		labels := append(slices.Clone(base), SpansetAttribute{"p", FloatValue(q)})
+		s := Series{Labels: labels, Values: values}
+		if len(out) == 0 {
+			s.Exemplars = acc.exemplars
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func quantile(q float64, keys []bucketKey, counts map[bucketKey]int, total int) float64 {
+	rank := q * float64(total)
+	seen := 0.0
+	for i, k := range keys {
+		n := float64(counts[k])
+		if seen+n >= rank || i == len(keys)-1 {
+			low, high := bucketBounds(k.bucket)
+			if low == high {
+				return low
+			}
+			return low + (high-low)*math.Max(0, math.Min(1, (rank-seen)/n))
+		}
+		seen += n
+	}
+	return math.NaN()
+}
+
+// histogram yields a series for each power of two, of the values up to it and above
+// the one before.
+func (a *Aggregator) histogram(acc *accumulator, base []SpansetAttribute) []Series {
+	byBound := map[float64][]float64{}
+	for k, n := range acc.buckets {
+		bound := powerOfTwo(k.bucket)
+		if byBound[bound] == nil {
+			byBound[bound] = make([]float64, a.interval.Steps())
+		}
+		byBound[bound][k.step] += float64(n)
+	}
+	var out []Series
+	for bound, values := range byBound {
+		labels := append(slices.Clone(base), SpansetAttribute{"__bucket", FloatValue(bound)})
+		out = append(out, Series{Labels: labels, Values: values})
+	}
+	slices.SortFunc(out, compareSeries)
+	if len(out) > 0 {
+		out[0].Exemplars = acc.exemplars
+	}
+	return out
+}
+
+// apply does one step on all series.
+func (s SecondStage) apply(series []Series, steps int) []Series {
+	if s.Kind == Keep {
+		want := s.Value
+		if n, ok := want.Number(); ok && want.typ == Duration {
+			want = FloatValue(n / 1e9)
+		}
+		for _, one := range series {
+			for i, v := range one.Values {
+				if !compare(s.Op, FloatValue(v), want) || math.IsNaN(v) {
+					one.Values[i] = math.NaN()
+				}
+			}
+		}
+		return series
+	}
+	slices.SortStableFunc(series, compareSeries) // decides between equal values
+	order := make([]int, 0, len(series))
+	for step := range steps {
+		order = order[:0]
+		for i := range series {
+			if !math.IsNaN(series[i].Values[step]) {
+				order = append(order, i)
+			}
+		}
+		if len(order) <= s.N {
+			continue
+		}
+		slices.SortStableFunc(order, func(a, b int) int {
+			c := cmp.Compare(series[a].Values[step], series[b].Values[step])
+			if s.Kind == TopK {
+				return -c
+			}
+			return c
+		})
+		for _, i := range order[s.N:] {
+			series[i].Values[step] = math.NaN()
+		}
+	}
+	return series
+}
