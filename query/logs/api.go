@@ -19,25 +19,49 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/yagura-dev/yagura/query/columnar"
 )
 
 // maxFormBytes bounds the body of a request: a query and a few parameters.
 const maxFormBytes = 1 << 20
 
-// API is Loki's HTTP API for reading.
+// Rows is what the API needs of the columnar store.
+type Rows interface {
+	Store
+	columnar.Catalog
+	columnar.Deleter
+}
+
+// Options is what an API needs from the process it runs in. Rows and Logger are
+// required.
+type Options struct {
+	Config Config
+	Rows   Rows
+	// Limits are further limits that drilldown-limits tells clients, under Loki's
+	// names: those that other rooms know, as retention_period.
+	Limits     map[string]any
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer // may be nil
+}
+
+// API is Loki's HTTP API, but for push.
 type API struct {
 	engine *Engine
+	store  Rows
+	cfg    Config
+	limits map[string]any
 	logger *slog.Logger
 	now    func() time.Time
 }
 
-// NewAPI makes the API and its engine. reg may be nil.
-func NewAPI(store Store, cfg Config, logger *slog.Logger, reg prometheus.Registerer) (*API, error) {
-	engine, err := NewEngine(store, cfg, logger, reg)
+// NewAPI makes the API and its engine.
+func NewAPI(o Options) (*API, error) {
+	engine, err := NewEngine(o.Rows, o.Config, o.Logger, o.Registerer)
 	if err != nil {
 		return nil, err
 	}
-	return &API{engine: engine, logger: logger, now: time.Now}, nil
+	return &API{engine: engine, store: o.Rows, cfg: o.Config, limits: o.Limits, logger: o.Logger, now: time.Now}, nil
 }
 
 // Engine is the engine behind the API.
@@ -47,17 +71,26 @@ func (a *API) Engine() *Engine { return a.engine }
 func (a *API) Register(g *echo.Group) {
 	both := []string{http.MethodGet, http.MethodPost}
 	for path, h := range map[string]handler{
-		"/api/v1/query":              a.query,
-		"/api/v1/query_range":        a.queryRange,
-		"/api/v1/labels":             a.labelNames,
-		"/api/v1/label":              a.labelNames,
-		"/api/v1/label/:name/values": a.labelValues,
-		"/api/v1/series":             a.series,
+		"/api/v1/query":                       a.query,
+		"/api/v1/query_range":                 a.queryRange,
+		"/api/v1/labels":                      a.labelNames,
+		"/api/v1/label":                       a.labelNames,
+		"/api/v1/label/:name/values":          a.labelValues,
+		"/api/v1/series":                      a.series,
+		"/api/v1/index/stats":                 a.getIndexStats,
+		"/api/v1/index/volume":                a.getVolume,
+		"/api/v1/index/volume_range":          a.getVolumeRange,
+		"/api/v1/detected_labels":             a.getDetectedLabels,
+		"/api/v1/detected_fields":             a.getDetectedFields,
+		"/api/v1/detected_field/:name/values": a.getDetectedFieldValues,
 	} {
 		g.Match(both, path, a.handle(h))
 	}
 	g.Match(both, "/api/v1/format_query", a.formatQuery)
+	g.GET("/api/v1/drilldown-limits", a.drilldownLimits)
+	g.GET("/api/v1/rules", a.rules)
 	g.GET("/api/v1/status/buildinfo", a.buildInfo)
+	g.GET("/ready", func(c echo.Context) error { return c.String(http.StatusOK, "ready\n") })
 }
 
 // handler answers with the function that writes the answer.
@@ -146,14 +179,24 @@ func (a *API) labelValues(ctx context.Context, c echo.Context, form url.Values) 
 	if err != nil {
 		return nil, err
 	}
-	name := c.Param("name")
-	if c.Request().URL.RawPath != "" { // only then does echo match the escaped path
-		if name, err = url.PathUnescape(name); err != nil {
-			return nil, badParam("name", "%w", err)
-		}
+	name, err := nameParam(c)
+	if err != nil {
+		return nil, err
 	}
 	values, err := a.engine.LabelValues(ctx, name, start, end, form.Get("query"))
 	return func(w http.ResponseWriter) error { return marshal.WriteLabelResponseJSON(values, w) }, err
+}
+
+func nameParam(c echo.Context) (string, error) {
+	name := c.Param("name")
+	if c.Request().URL.RawPath == "" { // else echo matches the escaped path
+		return name, nil
+	}
+	name, err := url.PathUnescape(name)
+	if err != nil {
+		return "", badParam("name", "%w", err)
+	}
+	return name, nil
 }
 
 func (a *API) series(ctx context.Context, _ echo.Context, form url.Values) (func(http.ResponseWriter) error, error) {

@@ -315,6 +315,6 @@ func TestConfigNamesTheField(t *testing.T) {
 	require.NoError(t, logs.DefaultConfig().Validate())
 	cfg := logs.DefaultConfig()
 	cfg.MaxSeries = 0
-	_, err := logs.NewAPI(openStore(t), cfg, discard, nil)
+	_, err := logs.NewAPI(logs.Options{Config: cfg, Rows: openStore(t), Logger: discard})
 	require.ErrorContains(t, err, "maxSeries")
 }

@@ -78,26 +78,18 @@ func (e *Engine) Series(ctx context.Context, start, end time.Time, selectors []s
 
 // streams is the union of what the groups match.
 func (e *Engine) streams(ctx context.Context, start, end time.Time, groups [][]*labels.Matcher) (out []labels.Labels, err error) {
-	began := time.Now()
-	defer func() {
-		_, _, outcome := statusOf(err)
-		e.metrics.queries.WithLabelValues(outcome).Inc()
-		e.metrics.seconds.Observe(time.Since(began).Seconds())
-	}()
-	if limit, length := time.Duration(e.cfg.MaxQueryRange), end.Sub(start); limit > 0 && length > limit {
-		return nil, &LimitError{Limit: "maxQueryRange", Detail: fmt.Sprintf("its range is %s, longer than %s", length, limit)}
-	}
-	ctx, done, err := e.begin(ctx)
+	err = e.bounded(ctx, start, end, func(ctx context.Context) error {
+		for _, ms := range groups {
+			streams, err := e.store.Streams(ctx, columnar.Logs, nil, unixNano(start), unixNano(end.Add(1)), ms)
+			if err != nil {
+				return err
+			}
+			out = append(out, streams...)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
-	}
-	defer done()
-	for _, ms := range groups {
-		streams, err := e.store.Streams(ctx, columnar.Logs, nil, unixNano(start), unixNano(end.Add(1)), ms)
-		if err != nil {
-			return nil, e.explain(ctx, err, limits{})
-		}
-		out = append(out, streams...)
 	}
 	if len(groups) > 1 {
 		slices.SortFunc(out, labels.Compare)

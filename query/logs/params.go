@@ -2,6 +2,7 @@ package logs
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net/url"
 	"strconv"
@@ -70,6 +71,76 @@ func instantRequest(form url.Values, now time.Time) (Request, error) {
 		return req, err
 	}
 	req.End = req.Start
+	return req, nil
+}
+
+// volumeParams reads the parameters of index/volume and, with its step, of
+// index/volume_range.
+func volumeParams(form url.Values, now time.Time, steps bool) (volumeRequest, error) {
+	req := volumeRequest{selector: form.Get("query"), limit: defaultLimit}
+	if steps {
+		r, err := rangeRequest(withoutLimit(form), now)
+		if err != nil {
+			return req, err
+		}
+		req.start, req.end, req.step = r.Start, r.End, r.Step
+		if req.step < time.Millisecond {
+			return req, badParam("step", "a step of volumes is at least 1ms")
+		}
+	} else {
+		var err error
+		if req.start, req.end, err = boundsParam(form, now); err != nil {
+			return req, err
+		}
+	}
+	if v := form.Get("limit"); v != "" && v != "0" {
+		var err error
+		if req.limit, err = limitParam(form); err != nil {
+			return req, err
+		}
+	}
+	for _, target := range strings.Split(form.Get("targetLabels"), ",") {
+		if target = strings.TrimSpace(target); target != "" {
+			req.targets = append(req.targets, target)
+		}
+	}
+	switch v := form.Get("aggregateBy"); v {
+	case "", "series":
+	case "labels":
+		req.byLabel = true
+	default:
+		return req, badParam("aggregateBy", "invalid aggregation option %q, want series or labels", v)
+	}
+	return req, nil
+}
+
+// withoutLimit is the form for readers to which a limit of zero is a mistake.
+func withoutLimit(form url.Values) url.Values {
+	out := maps.Clone(form)
+	out.Del("limit")
+	return out
+}
+
+const defaultFieldLimit = 1000
+
+// fieldsParams reads the parameters of detected_fields and of a field's values.
+func fieldsParams(form url.Values, now time.Time) (fieldsRequest, error) {
+	r, err := rangeRequest(withoutLimit(form), now)
+	if err != nil {
+		return fieldsRequest{}, err
+	}
+	req := fieldsRequest{query: r.Query, start: r.Start, end: r.End, lines: defaultLimit, limit: defaultFieldLimit}
+	for _, p := range []struct {
+		name string
+		into *int
+	}{{"line_limit", &req.lines}, {"field_limit", &req.limit}, {"limit", &req.limit}} {
+		if form.Get(p.name) == "" {
+			continue
+		}
+		if *p.into, err = positiveParam(p.name, form.Get(p.name)); err != nil {
+			return req, err
+		}
+	}
 	return req, nil
 }
 
@@ -165,12 +236,16 @@ func limitParam(form url.Values) (int, error) {
 	if v == "" {
 		return defaultLimit, nil
 	}
+	return positiveParam("limit", v)
+}
+
+func positiveParam(name, v string) (int, error) {
 	n, err := strconv.ParseInt(v, 10, 32)
 	if err != nil {
-		return 0, badParam("limit", "%w", err)
+		return 0, badParam(name, "%w", err)
 	}
 	if n <= 0 {
-		return 0, badParam("limit", "limit must be a positive value")
+		return 0, badParam(name, "limit must be a positive value")
 	}
 	return int(n), nil
 }

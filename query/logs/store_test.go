@@ -48,9 +48,9 @@ func row(ts int64, line string, meta ...string) columnar.Row {
 	return r
 }
 
-func newServer(t testing.TB, s logs.Store, cfg logs.Config) *echo.Echo {
+func newServer(t testing.TB, s logs.Rows, cfg logs.Config) *echo.Echo {
 	t.Helper()
-	api, err := logs.NewAPI(s, cfg, discard, prometheus.NewRegistry())
+	api, err := logs.NewAPI(logs.Options{Config: cfg, Rows: s, Logger: discard, Registerer: prometheus.NewRegistry()})
 	require.NoError(t, err)
 	e := echo.New()
 	api.Register(e.Group("/loki"))

@@ -65,7 +65,10 @@ func Open(ctx context.Context, cfg Config, data string, logger *slog.Logger, reg
 	}); err != nil {
 		return nil, fmt.Errorf("create ingest: %w", err)
 	}
-	logsAPI, err := logs.NewAPI(s.rows, cfg.Logs, logger.With("room", "logs"), reg)
+	logsAPI, err := logs.NewAPI(logs.Options{
+		Config: cfg.Logs, Rows: s.rows, Limits: map[string]any{"retention_period": cfg.Retention},
+		Logger: logger.With("room", "logs"), Registerer: reg,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("create the logs API: %w", err)
 	}
