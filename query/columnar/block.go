@@ -13,7 +13,7 @@ import (
 // stream and then by time. The rows of one stream in it are a run. It is
 //
 //	header
-//	  magic    4 bytes  "YBLK"
+//	  magic    4 bytes  "YBK" and the format version
 //	  rows     uvarint
 //	  least    varint   the least timestamp
 //	  span     uvarint  the greatest minus the least
@@ -23,16 +23,25 @@ import (
 //	  columns  uvarint  count, then for each
 //	    kind   byte     time, line or field
 //	    name   string   of a field
-//	    method byte     stored, zstd or inline
-//	    size   uvarint  uncompressed
-//	    stored uvarint  on disk; an inline column has its bytes here instead
-//	    crc    uint32   CRC-32C of the stored bytes; not if inline
+//	    pieces byte     bit p: piece p is there; then for each that is
+//	      method byte     stored, zstd or inline
+//	      size   uvarint  uncompressed
+//	      stored uvarint  on disk; an inline piece has its bytes here instead
+//	      crc    uint32   CRC-32C of the stored bytes; not if inline
 //	  crc      uint32   CRC-32C of the header so far
-//	data       the columns that are not inline, in header order
+//	data       the pieces that are not inline, in header order
 //
-// Each column has its own checksum because a query reads only the columns it
-// wants. Columns of a few bytes, constants above all, are inline: reading them
-// costs nothing beyond the header.
+// The pieces of a column are the sections of package shred: descriptions and
+// dictionaries, small numbers, packed ids, text. They compress apart because they
+// compress differently (ids not at all, so they are stored as they are and can be
+// searched at no cost), and because a query reads only the columns and pieces it
+// wants, each has its own checksum. Pieces of a few bytes, constants above all, are
+// inline: reading them costs nothing beyond the header.
+//
+// Version 1 began with "YBLK". Its columns have one piece each, whose entry has no
+// byte for the pieces before it.
+const blockVersion = 2
+
 const (
 	columnTime byte = iota
 	columnLine
@@ -45,10 +54,22 @@ const (
 	methodInline
 )
 
-// maxInline is the size up to which a column lies in the header.
+// The pieces of a column.
+const (
+	pieceMain = iota
+	pieceIndexes
+	pieceIDs
+	pieceText
+	pieceCount
+)
+
+// maxInline is the size up to which a piece lies in the header.
 const maxInline = 48
 
-var blockMagic = []byte("YBLK")
+var (
+	blockMagic   = []byte{'Y', 'B', 'K', blockVersion}
+	blockMagicV1 = []byte("YBLK")
+)
 
 // blockRun is a run in a block's header.
 type blockRun struct {
@@ -60,6 +81,11 @@ type blockRun struct {
 type blockColumn struct {
 	kind   byte
 	name   string
+	pieces [pieceCount]blockPiece
+}
+
+// blockPiece is where a piece of a column lies; one that is not there is empty.
+type blockPiece struct {
 	method byte
 	size   int    // uncompressed
 	stored int    // on disk
@@ -68,8 +94,18 @@ type blockColumn struct {
 	inline []byte
 }
 
+// size is what the column's pieces take uncompressed.
+func (c *blockColumn) size() int {
+	n := 0
+	for i := range c.pieces {
+		n += c.pieces[i].size
+	}
+	return n
+}
+
 // blockHeader is a decoded header. Its strings are its own.
 type blockHeader struct {
+	version byte
 	rows    int
 	least   int64
 	runs    []blockRun
@@ -79,15 +115,23 @@ type blockHeader struct {
 
 // decodeBlockHeader reads a header that lies at offset in the file.
 func decodeBlockHeader(b []byte, offset int64) (*blockHeader, error) {
-	if len(b) < 8 || string(b[:4]) != string(blockMagic) {
+	if len(b) < 8 {
+		return nil, fmt.Errorf("block header: %w", errTruncated)
+	}
+	h := &blockHeader{line: -1, version: b[3]}
+	switch {
+	case string(b[:4]) == string(blockMagicV1):
+		h.version = 1
+	case string(b[:3]) != string(blockMagic[:3]) || h.version == 0:
 		return nil, fmt.Errorf("block header: no block starts here")
+	case h.version > blockVersion:
+		return nil, fmt.Errorf("block of version %d: %w", h.version, ErrNewerFormat)
 	}
 	body := b[:len(b)-4]
 	if checksum(body) != binary.LittleEndian.Uint32(b[len(b)-4:]) {
 		return nil, fmt.Errorf("block header: %w", errChecksum)
 	}
 	d := decoder{b: slices.Clone(body), off: 4}
-	h := &blockHeader{line: -1}
 	rows := d.uvarint()
 	h.least = d.varint()
 	d.uvarint()
@@ -98,23 +142,20 @@ func decodeBlockHeader(b []byte, offset int64) (*blockHeader, error) {
 		if c.kind == columnField {
 			c.name = d.view()
 		}
-		c.method = d.byte()
-		size := d.uvarint()
-		if c.kind > columnField || c.method > methodInline || size > maxBlockBytes {
-			d.fail(errBadLength)
-			break
+		pieces := byte(1 << pieceMain)
+		if h.version > 1 {
+			pieces = d.byte()
 		}
-		c.size = int(size)
-		if c.method == methodInline {
-			c.inline = d.bytes(c.size)
-		} else {
-			stored := d.uvarint()
-			if stored > maxBlockBytes || (c.method == methodStored && stored != size) {
-				d.fail(errBadLength)
-				break
+		if c.kind > columnField || pieces>>pieceCount != 0 || pieces&(1<<pieceMain) == 0 {
+			d.fail(errBadLength)
+		}
+		for i := range c.pieces {
+			if pieces>>i&1 != 0 {
+				c.pieces[i].read(&d, &at)
 			}
-			c.stored, c.offset, c.crc = int(stored), at, d.uint32()
-			at += int64(stored)
+		}
+		if d.err != nil {
+			break
 		}
 		if c.kind == columnLine {
 			h.line = len(h.columns)
@@ -128,6 +169,28 @@ func decodeBlockHeader(b []byte, offset int64) (*blockHeader, error) {
 		return nil, fmt.Errorf("block header: %w", d.err)
 	}
 	return h, nil
+}
+
+// read reads a piece's entry; its data is the next that lies at *at.
+func (p *blockPiece) read(d *decoder, at *int64) {
+	p.method = d.byte()
+	size := d.uvarint()
+	if p.method > methodInline || size > maxBlockBytes {
+		d.fail(errBadLength)
+		return
+	}
+	p.size = int(size)
+	if p.method == methodInline {
+		p.inline = d.bytes(p.size)
+		return
+	}
+	stored := d.uvarint()
+	if stored > maxBlockBytes || (p.method == methodStored && stored != size) {
+		d.fail(errBadLength)
+		return
+	}
+	p.stored, p.offset, p.crc = int(stored), *at, d.uint32()
+	*at += int64(stored)
 }
 
 func (h *blockHeader) readRuns(d *decoder, rows uint64) {

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/yagura-dev/yagura/query/columnar/shred"
 )
 
 // blockBuilder gathers the rows of one block and encodes them. Its memory is used
@@ -22,16 +24,17 @@ type blockBuilder struct {
 	names   []string // of the fields in this block
 	text    int64    // bytes of lines, and of field values
 	columns []blockColumn
-	raw     []byte // one encoded column
-	data    []byte // all stored columns
-	dict    map[string]byte
+	shred   *shred.Encoder
+	raw     shred.Sections // of one column
+	data    []byte         // all stored pieces
+	numbers []int64
 }
 
 // maxIdleColumns bounds the column buffers that are kept between blocks.
 const maxIdleColumns = 512
 
 func newBlockBuilder(enc *zstd.Encoder) *blockBuilder {
-	b := &blockBuilder{enc: enc, fields: map[string]*columnBuffer{}, dict: map[string]byte{}}
+	b := &blockBuilder{enc: enc, fields: map[string]*columnBuffer{}, shred: shred.NewEncoder()}
 	b.reset()
 	return b
 }
@@ -90,25 +93,24 @@ func (b *blockBuilder) add(stream uint32, ts int64, line string, fields []Field)
 // offset is the caller's.
 func (b *blockBuilder) encode(dst []byte) ([]byte, blockMeta) {
 	slices.Sort(b.names)
-	raw := int64(0)
-	counts := make([]int, len(b.runs))
-	for i := range b.runs {
-		counts[i] = int(b.runs[i].rows)
-	}
-	b.raw = appendTimes(b.raw[:0], b.times, counts, b.least)
-	raw += b.column(columnTime, "")
-	b.raw = b.line.appendColumn(b.raw[:0], len(b.times), b.dict)
-	raw += b.column(columnLine, "")
+	b.raw.Reset()
+	b.numbers = appendTimes(&b.raw, b.numbers[:0], b.times, b.least, b.shred)
+	b.column(columnTime, "")
+	b.raw.Reset()
+	refs, columns := b.refs()
+	b.line.encodeLines(&b.raw, b.times, refs, columns, b.shred)
+	b.column(columnLine, "")
 	for _, name := range b.names {
-		b.raw = b.fields[name].appendColumn(b.raw[:0], len(b.times), b.dict)
-		raw += b.column(columnField, name)
+		b.raw.Reset()
+		b.fields[name].encode(&b.raw, b.times, b.shred)
+		b.column(columnField, name)
 	}
 	start := len(dst)
 	dst = b.appendHeader(dst)
 	meta := blockMeta{
 		header: uint32(len(dst) - start),
 		rows:   uint32(len(b.times)),
-		raw:    uint32(raw),
+		raw:    uint32(min(b.size(), math.MaxUint32)),
 		least:  b.least,
 		latest: b.latest,
 	}
@@ -117,25 +119,53 @@ func (b *blockBuilder) encode(dst []byte) ([]byte, blockMeta) {
 	return dst, meta
 }
 
-// column stores b.raw as a column and returns its uncompressed size.
-func (b *blockBuilder) column(kind byte, name string) int64 {
-	c := blockColumn{kind: kind, name: name, size: len(b.raw)}
-	if len(b.raw) <= maxInline {
-		c.method, c.inline = methodInline, slices.Clone(b.raw)
-		b.columns = append(b.columns, c)
-		return int64(c.size)
+// minRefLength is the shortest value for which a field is worth a look.
+const minRefLength = 16
+
+// refs lists the fields whose values may stand in lines, with their places among
+// the block's columns: behind the times and the lines.
+func (b *blockBuilder) refs() ([]shred.Ref, []int) {
+	var refs []shred.Ref
+	var columns []int
+	for i, name := range b.names {
+		c := b.fields[name]
+		if len(c.value(0)) < minRefLength || len(refs) == shred.MaxRefs {
+			continue
+		}
+		refs = append(refs, shred.Ref{Text: c.text, Ends: c.ends, Rows: c.rows})
+		columns = append(columns, i+2)
+	}
+	return refs, columns
+}
+
+// column stores b.raw as a column.
+func (b *blockBuilder) column(kind byte, name string) {
+	c := blockColumn{kind: kind, name: name}
+	for i, raw := range [pieceCount][]byte{b.raw.Main, b.raw.Indexes, b.raw.IDs, b.raw.Text} {
+		c.pieces[i] = b.piece(raw, i == pieceIDs)
+	}
+	b.columns = append(b.columns, c)
+}
+
+// piece stores the bytes as a piece, compressed unless that is known to be in vain.
+func (b *blockBuilder) piece(raw []byte, random bool) blockPiece {
+	p := blockPiece{size: len(raw)}
+	if len(raw) <= maxInline {
+		p.method, p.inline = methodInline, slices.Clone(raw)
+		return p
 	}
 	at := len(b.data)
-	b.data = b.enc.EncodeAll(b.raw, b.data)
-	c.method = methodZstd
-	if len(b.data)-at >= len(b.raw) {
-		b.data = append(b.data[:at], b.raw...)
-		c.method = methodStored
+	if !random {
+		b.data = b.enc.EncodeAll(raw, b.data)
+		p.method = methodZstd
 	}
-	c.stored = len(b.data) - at
-	c.crc = checksum(b.data[at:])
-	b.columns = append(b.columns, c)
-	return int64(c.size)
+	if random || len(b.data)-at >= len(raw) {
+		b.data = append(b.data[:at], raw...)
+		p.method = methodStored
+	}
+	p.stored = len(b.data) - at
+	p.crc = checksum(b.data[at:])
+	return p
 }
 
 func (b *blockBuilder) appendHeader(dst []byte) []byte {
@@ -158,14 +188,24 @@ func (b *blockBuilder) appendHeader(dst []byte) []byte {
 		if c.kind == columnField {
 			dst = appendString(dst, c.name)
 		}
-		dst = append(dst, c.method)
-		dst = binary.AppendUvarint(dst, uint64(c.size))
-		if c.method == methodInline {
-			dst = append(dst, c.inline...)
-			continue
+		at := len(dst)
+		dst = append(dst, 0)
+		for p := range c.pieces {
+			if p == pieceMain || c.pieces[p].size > 0 {
+				dst[at] |= 1 << p
+				dst = c.pieces[p].append(dst)
+			}
 		}
-		dst = binary.AppendUvarint(dst, uint64(c.stored))
-		dst = binary.LittleEndian.AppendUint32(dst, c.crc)
 	}
 	return binary.LittleEndian.AppendUint32(dst, checksum(dst[start:]))
+}
+
+func (p *blockPiece) append(dst []byte) []byte {
+	dst = append(dst, p.method)
+	dst = binary.AppendUvarint(dst, uint64(p.size))
+	if p.method == methodInline {
+		return append(dst, p.inline...)
+	}
+	dst = binary.AppendUvarint(dst, uint64(p.stored))
+	return binary.LittleEndian.AppendUint32(dst, p.crc)
 }

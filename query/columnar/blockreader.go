@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/yagura-dev/yagura/query/columnar/shred"
 )
 
 // blockReader decodes one block, column by column as asked. It may be loaded with
@@ -15,7 +17,7 @@ type blockReader struct {
 	times  []int64
 
 	stored  []byte // what was read from disk, one piece at a time
-	rawTime []byte
+	rawTime [pieceCount][]byte
 	columns []blockReaderColumn // by index in header.columns
 
 	selected []uint32 // scratch space of whoever filters the rows
@@ -26,7 +28,7 @@ type blockReader struct {
 
 type blockReaderColumn struct {
 	column
-	raw     []byte
+	raw     [pieceCount][]byte
 	decoded bool
 }
 
@@ -70,11 +72,16 @@ func (r *blockReader) load(p *part, b *blockMeta, codec *blockCodec) error {
 	if n := len(h.columns); n > len(r.columns) {
 		r.columns = append(r.columns, make([]blockReaderColumn, n-len(r.columns))...)
 	}
-	data, err := r.fetch(&h.columns[0], &r.rawTime, codec)
+	data, err := r.fetchAll(&h.columns[0], &r.rawTime, codec)
 	if err != nil {
 		return err
 	}
-	if r.times, err = decodeTimes(r.times[:0], data, h.runs, h.least); err != nil {
+	if h.version == 1 {
+		r.times, err = decodeTimesV1(r.times[:0], data.Main, h.runs, h.least)
+	} else {
+		r.times, err = decodeTimes(r.times[:0], &data, h.rows, h.least)
+	}
+	if err != nil {
 		return r.damage("timestamps", err)
 	}
 	return nil
@@ -89,19 +96,32 @@ func (r *blockReader) read(offset int64, n int) error {
 	return nil
 }
 
-// fetch returns a column's uncompressed bytes, in *buf unless they are inline.
-func (r *blockReader) fetch(c *blockColumn, buf *[]byte, codec *blockCodec) ([]byte, error) {
-	r.bytes += int64(c.size)
-	if c.method == methodInline {
-		return c.inline, nil
+// fetchAll returns all pieces of a column, in bufs unless they are inline.
+func (r *blockReader) fetchAll(c *blockColumn, bufs *[pieceCount][]byte, codec *blockCodec) (shred.Sections, error) {
+	var out [pieceCount][]byte
+	for i := range c.pieces {
+		var err error
+		if out[i], err = r.fetch(c, i, &bufs[i], codec); err != nil {
+			return shred.Sections{}, err
+		}
 	}
-	if err := r.read(c.offset, c.stored); err != nil {
+	return shred.Sections{Main: out[pieceMain], Indexes: out[pieceIndexes], IDs: out[pieceIDs], Text: out[pieceText]}, nil
+}
+
+// fetch returns a piece's uncompressed bytes, in *buf unless they are inline.
+func (r *blockReader) fetch(c *blockColumn, piece int, buf *[]byte, codec *blockCodec) ([]byte, error) {
+	p := &c.pieces[piece]
+	r.bytes += int64(p.size)
+	if p.method == methodInline || p.stored == 0 {
+		return p.inline, nil
+	}
+	if err := r.read(p.offset, p.stored); err != nil {
 		return nil, err
 	}
-	if checksum(r.stored) != c.crc {
+	if checksum(r.stored) != p.crc {
 		return nil, r.damage(c.label(), errChecksum)
 	}
-	out, err := codec.decompress(*buf, r.stored, c.method, c.size)
+	out, err := codec.decompress(*buf, r.stored, p.method, p.size)
 	*buf = out
 	if err != nil {
 		return nil, r.damage(c.label(), err)
@@ -125,11 +145,19 @@ func (r *blockReader) column(i int, codec *blockCodec) (*column, error) {
 	if c.decoded {
 		return &c.column, nil
 	}
-	data, err := r.fetch(&r.header.columns[i], &c.raw, codec)
+	data, err := r.fetchAll(&r.header.columns[i], &c.raw, codec)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.decode(data, r.header.rows); err != nil {
+	err = c.decode(&data, r.times)
+	if err == nil && c.encoding == valuesLines {
+		if i != r.header.line {
+			err = errBadLength
+		} else if err = r.rebuild(&c.column, codec); errors.As(err, new(*damageError)) {
+			return nil, err
+		}
+	}
+	if err != nil {
 		return nil, r.damage(r.header.columns[i].label(), err)
 	}
 	if i == r.header.line && c.sparse {
@@ -137,6 +165,21 @@ func (r *blockReader) column(i int, codec *blockCodec) (*column, error) {
 	}
 	c.decoded = true
 	return &c.column, nil
+}
+
+// rebuild makes the lines plain, for which it decodes the fields they refer to.
+func (r *blockReader) rebuild(lines *column, codec *blockCodec) error {
+	refs := make([]*column, len(lines.refs))
+	for k, i := range lines.refs {
+		if i >= len(r.header.columns) || r.header.columns[i].kind != columnField {
+			return errBadLength
+		}
+		var err error
+		if refs[k], err = r.column(i, codec); err != nil {
+			return err
+		}
+	}
+	return lines.rebuild(refs, r.times)
 }
 
 // maxReaderBytes is the most memory that a reader takes to the next query; one
@@ -149,7 +192,10 @@ func (r *blockReader) recycle() {
 	size := cap(r.stored) + cap(r.times)*8 + cap(r.selected)*4 + len(r.columns)*256
 	for i := range r.columns {
 		c := &r.columns[i]
-		size += cap(c.raw) + cap(c.unhexed) + 4*(cap(c.ends)+cap(c.rows)+cap(c.starts)) + 16*cap(c.dict)
+		for _, raw := range c.raw {
+			size += cap(raw)
+		}
+		size += cap(c.unhexed) + 4*(cap(c.ends)+cap(c.rows)+cap(c.starts)+cap(c.index)) + 16*cap(c.dict) + c.values.Memory() + c.lines.Memory()
 	}
 	if size > maxReaderBytes {
 		return

@@ -4,24 +4,34 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
+
+	"github.com/yagura-dev/yagura/query/columnar/shred"
 )
 
 // A column holds the values of one name in the rows of one block (the lines of a
-// block are a column too). Before compression it is
+// block are a column too). Its main piece is
 //
 //	flags     byte    bit 0: sparse, bit 1: types differ
-//	encoding  byte    plain, constant, dictionary or hex
+//	encoding  byte    sections or lines
 //	entries   uvarint number of values; a row has none, one or several
 //	rows      uvarint each, if sparse: difference to the row of the entry before;
 //	          a dense column has exactly one entry for each row
 //	types     byte    one for all, or one for each entry if they differ
-//	values    plain:      a uvarint length for each, then the text of all
-//	          constant:   a string
-//	          dictionary: uvarint count, the strings, one byte for each entry
-//	          hex:        uvarint n, then n bytes for each entry, whose text is
-//	                      their 2n lower-case hexadecimal digits
+//	refs      only of lines: uvarint count, then for each the index in the block's
+//	          columns of a field that lines refer to, uvarint
+//	values    what shred.Values or shred.Lines has in Main
 //
-// The timestamps of a block are encoded apart, see appendTimes.
+// and its other pieces are the other sections of package shred. Columns of version 1
+// have one piece only and other encodings:
+//
+//	plain       a uvarint length for each value, then the text of all
+//	constant    a string
+//	dictionary  uvarint count, the strings, one byte for each entry
+//	hex         uvarint n, then n bytes for each entry, whose text is their 2n
+//	            lower-case hexadecimal digits
+//
+// The timestamps of a block are encoded apart, see timecolumn.go.
 const (
 	columnSparse     = 1 << 0
 	columnMixedTypes = 1 << 1
@@ -32,10 +42,9 @@ const (
 	valuesConstant
 	valuesDictionary
 	valuesHex
+	valuesSections
+	valuesLines
 )
-
-// maxDictionary keeps dictionaries to columns that really are enumerations.
-const maxDictionary = 64
 
 // columnBuffer gathers the values of a column while a block is built.
 type columnBuffer struct {
@@ -76,8 +85,31 @@ func (c *columnBuffer) dense(rows int) bool {
 	return true
 }
 
-// appendColumn appends the encoded column; dict is scratch space.
-func (c *columnBuffer) appendColumn(dst []byte, rows int, dict map[string]byte) []byte {
+// encode appends the column to the sections. times are those of all rows.
+func (c *columnBuffer) encode(dst *shred.Sections, times []int64, enc *shred.Encoder) {
+	if !c.appendHead(dst, valuesSections, len(times)) {
+		times = nil // which go by row, not by entry
+	}
+	enc.Values(dst, c.text, c.ends, times)
+}
+
+// encodeLines is encode for the lines of a block. refs are the fields that lines
+// may refer to, which are the block's columns with the indexes in columns.
+func (c *columnBuffer) encodeLines(dst *shred.Sections, times []int64, refs []shred.Ref, columns []int, enc *shred.Encoder) {
+	c.appendHead(dst, valuesLines, len(times))
+	dst.Main = binary.AppendUvarint(dst.Main, uint64(len(columns)))
+	for _, i := range columns {
+		dst.Main = binary.AppendUvarint(dst.Main, uint64(i))
+	}
+	if !enc.Lines(dst, c.text, c.ends, times, refs) {
+		dst.Reset()
+		c.encode(dst, times, enc)
+	}
+}
+
+// appendHead appends what comes before the values and reports whether the column
+// is dense.
+func (c *columnBuffer) appendHead(dst *shred.Sections, encoding byte, rows int) bool {
 	flags := byte(0)
 	dense := c.dense(rows)
 	if !dense {
@@ -90,105 +122,22 @@ func (c *columnBuffer) appendColumn(dst []byte, rows int, dict map[string]byte) 
 	if mixed {
 		flags |= columnMixedTypes
 	}
-	encoding := c.chooseEncoding(dict)
-	dst = append(dst, flags, encoding)
-	dst = binary.AppendUvarint(dst, uint64(len(c.ends)))
+	out := append(dst.Main, flags, encoding)
+	out = binary.AppendUvarint(out, uint64(len(c.ends)))
 	if !dense {
 		prev := uint32(0)
 		for _, r := range c.rows {
-			dst = binary.AppendUvarint(dst, uint64(r-prev))
+			out = binary.AppendUvarint(out, uint64(r-prev))
 			prev = r
 		}
 	}
 	if mixed {
-		dst = append(dst, c.types...)
+		out = append(out, c.types...)
 	} else {
-		dst = append(dst, c.types[0])
+		out = append(out, c.types[0])
 	}
-	switch encoding {
-	case valuesConstant:
-		dst = appendString(dst, viewString(c.value(0)))
-	case valuesDictionary:
-		dst = c.appendDictionary(dst, dict)
-	case valuesHex:
-		dst = c.appendHex(dst)
-	default:
-		prev := uint32(0)
-		for _, end := range c.ends {
-			dst = binary.AppendUvarint(dst, uint64(end-prev))
-			prev = end
-		}
-		dst = append(dst, c.text...)
-	}
-	return dst
-}
-
-// chooseEncoding leaves the dictionary, if it is one, in dict.
-func (c *columnBuffer) chooseEncoding(dict map[string]byte) byte {
-	clear(dict)
-	isHex, isDict := len(c.ends) > 0 && hexable(c.value(0)), true
-	for i := range c.ends {
-		v := c.value(i)
-		if isHex && (len(v) != len(c.value(0)) || !hexable(v)) {
-			isHex = false
-		}
-		if isDict {
-			if _, ok := dict[string(v)]; !ok {
-				if isDict = len(dict) < maxDictionary; isDict {
-					dict[string(v)] = byte(len(dict))
-				}
-			}
-		}
-		if !isHex && !isDict {
-			return valuesPlain
-		}
-	}
-	switch {
-	case isDict && len(dict) == 1:
-		return valuesConstant
-	case isDict:
-		return valuesDictionary
-	case isHex:
-		return valuesHex
-	}
-	return valuesPlain
-}
-
-// hexable reports whether the text is at least 8 bytes as lower-case hex.
-func hexable(v []byte) bool {
-	if len(v) < 16 || len(v)%2 != 0 {
-		return false
-	}
-	for _, b := range v {
-		if (b < '0' || b > '9') && (b < 'a' || b > 'f') {
-			return false
-		}
-	}
-	return true
-}
-
-func (c *columnBuffer) appendDictionary(dst []byte, dict map[string]byte) []byte {
-	ordered := make([]string, len(dict))
-	for v, i := range dict {
-		ordered[i] = v
-	}
-	dst = binary.AppendUvarint(dst, uint64(len(ordered)))
-	for _, v := range ordered {
-		dst = appendString(dst, v)
-	}
-	for i := range c.ends {
-		dst = append(dst, dict[string(c.value(i))])
-	}
-	return dst
-}
-
-func (c *columnBuffer) appendHex(dst []byte) []byte {
-	dst = binary.AppendUvarint(dst, uint64(len(c.value(0))/2))
-	// All digits were checked, so decoding the whole text at once cannot fail.
-	n := len(dst)
-	dst = append(dst, make([]byte, len(c.text)/2)...)
-	_, _ = hex.Decode(dst[n:], c.text)
-	return dst
+	dst.Main = out
+	return dense
 }
 
 // column is a decoded column. It shares the memory it was decoded from.
@@ -204,15 +153,20 @@ type column struct {
 	ends     []uint32 // plain
 	width    int      // hex: digits of a value
 	dict     []string // dictionary and constant
-	index    []byte   // dictionary
+	index    []uint32 // dictionary: of each entry in dict
 
-	unhexed []byte // memory behind text of hex columns
+	values  shred.Values
+	lines   shred.Lines
+	refs    []int  // lines: the block's columns that they refer to
+	unhexed []byte // memory behind text and dict, when they were packed
 }
 
-// decode reads an encoded column of a block with so many rows. It reuses the
-// slices that c holds.
-func (c *column) decode(data []byte, rows int) error {
-	d := decoder{b: data}
+// decode reads an encoded column of a block whose rows have these times. It reuses
+// the slices that c holds. Lines are left in c.lines for the block's reader, which
+// has the fields that they refer to.
+func (c *column) decode(data *shred.Sections, times []int64) error {
+	rows := len(times)
+	d := decoder{b: data.Main}
 	flags, encoding := d.byte(), d.byte()
 	if d.err == nil && flags&^(columnSparse|columnMixedTypes) != 0 {
 		return fmt.Errorf("column has unknown flags %#x", flags)
@@ -221,10 +175,10 @@ func (c *column) decode(data []byte, rows int) error {
 	if n > maxBlockBytes || (flags&columnSparse == 0 && n != uint64(rows)) {
 		return fmt.Errorf("column has %d entries for %d rows: %w", n, rows, errBadLength)
 	}
-	*c = column{
-		entries: int(n), encoding: encoding, sparse: flags&columnSparse != 0,
-		starts: c.starts[:0], rows: c.rows[:0], ends: c.ends[:0], dict: c.dict[:0], unhexed: c.unhexed[:0],
-	}
+	c.entries, c.encoding, c.sparse, c.typ, c.types = int(n), encoding, flags&columnSparse != 0, 0, nil
+	c.starts, c.rows, c.ends, c.dict = c.starts[:0], c.rows[:0], c.ends[:0], c.dict[:0]
+	c.index, c.unhexed, c.refs = c.index[:0], c.unhexed[:0], c.refs[:0]
+	c.text, c.width = nil, 0
 	if c.sparse {
 		c.decodeRows(&d, rows)
 	}
@@ -246,6 +200,10 @@ func (c *column) decode(data []byte, rows int) error {
 		c.decodeDictionary(&d)
 	case valuesHex:
 		c.decodeHex(&d)
+	case valuesSections:
+		c.decodeSections(&d, data, times)
+	case valuesLines:
+		c.decodeLines(&d, data)
 	default:
 		return fmt.Errorf("column has unknown encoding %d", encoding)
 	}
@@ -308,12 +266,12 @@ func (c *column) decodeDictionary(d *decoder) {
 	for range n {
 		c.dict = append(c.dict, d.view())
 	}
-	c.index = d.bytes(c.entries)
-	for _, i := range c.index {
+	for _, i := range d.bytes(c.entries) {
 		if int(i) >= n {
 			d.fail(errBadLength)
 			return
 		}
+		c.index = append(c.index, uint32(i))
 	}
 }
 
@@ -326,6 +284,101 @@ func (c *column) decodeHex(d *decoder) {
 	c.width = int(width) * 2
 	c.unhexed = hex.AppendEncode(c.unhexed, d.bytes(d.left()))
 	c.text = c.unhexed
+}
+
+// rest gives the sections with what is left of the main one.
+func rest(d *decoder, data *shred.Sections) *shred.Sections {
+	s := *data
+	s.Main = d.bytes(d.left())
+	return &s
+}
+
+// decodeSections leaves the column as a constant, a dictionary or plain.
+func (c *column) decodeSections(d *decoder, data *shred.Sections, times []int64) {
+	if c.entries == 0 {
+		d.fail(errBadLength)
+	}
+	if d.err != nil {
+		return
+	}
+	if err := c.values.Decode(rest(d, data), c.entries); err != nil {
+		d.fail(err)
+		return
+	}
+	v := &c.values
+	if v.NeedsTimes() && c.sparse {
+		d.fail(errBadLength)
+		return
+	}
+	if dict, index, ok := v.Dictionary(&c.unhexed); ok {
+		for _, text := range dict {
+			c.dict = append(c.dict, viewString(text))
+		}
+		if c.encoding = valuesConstant; index != nil {
+			c.encoding = valuesDictionary
+			for _, i := range index {
+				c.index = append(c.index, uint32(i))
+			}
+		}
+		return
+	}
+	c.encoding = valuesPlain
+	if text, ends, ok := v.Text(); ok {
+		c.text, c.ends = text, append(c.ends, ends...)
+		return
+	}
+	for i := range c.entries {
+		ts := int64(0)
+		if !c.sparse {
+			ts = times[i]
+		}
+		if c.unhexed = v.Append(c.unhexed, i, ts); len(c.unhexed) > maxBlockBytes {
+			d.fail(errBadLength)
+			return
+		}
+		c.ends = append(c.ends, uint32(len(c.unhexed)))
+	}
+	c.text = c.unhexed
+}
+
+func (c *column) decodeLines(d *decoder, data *shred.Sections) {
+	for range d.count(1) {
+		c.refs = append(c.refs, int(min(d.uvarint(), maxBlockBytes)))
+	}
+	if d.err != nil {
+		return
+	}
+	if err := c.lines.Decode(rest(d, data)); err != nil {
+		d.fail(err)
+	} else if c.sparse || c.types != nil || c.lines.Rows() != c.entries || len(c.refs) > shred.MaxRefs || c.lines.Refs() > len(c.refs) {
+		d.fail(errBadLength)
+	}
+}
+
+// rebuild makes the lines plain. refs are the columns that they refer to.
+func (c *column) rebuild(refs []*column, times []int64) error {
+	missing := false
+	ref := func(k, row int) string {
+		lo, hi := refs[k].of(uint32(row))
+		if lo == hi {
+			missing = true
+			return ""
+		}
+		return refs[k].value(lo)
+	}
+	c.unhexed = slices.Grow(c.unhexed[:0], c.lines.Size())
+	for row := range c.entries {
+		c.unhexed = c.lines.Append(c.unhexed, row, times[row], ref)
+		if len(c.unhexed) > c.lines.Size() {
+			break
+		}
+		c.ends = append(c.ends, uint32(len(c.unhexed)))
+	}
+	if missing || len(c.unhexed) != c.lines.Size() {
+		return fmt.Errorf("lines: %w", errBadLength)
+	}
+	c.encoding, c.text = valuesPlain, c.unhexed
+	return nil
 }
 
 // value is the text of an entry.

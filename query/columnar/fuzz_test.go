@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/yagura-dev/yagura/query/columnar/shred"
 )
 
 // The fuzz targets feed every decoder of the store with bytes from a disk that
@@ -130,30 +132,49 @@ func binaryAppendChecksum(b []byte) []byte {
 	return append(bytes.Clone(b), byte(c), byte(c>>8), byte(c>>16), byte(c>>24))
 }
 
+func fuzzSections(tb testing.TB, data []byte, c *blockColumn, codec *blockCodec) shred.Sections {
+	var out [pieceCount][]byte
+	for i := range c.pieces {
+		p := &c.pieces[i]
+		if out[i] = p.inline; p.stored > 0 {
+			var err error
+			if out[i], err = codec.decompress(nil, data[p.offset:p.offset+int64(p.stored)], p.method, p.size); err != nil {
+				tb.Fatal(err)
+			}
+		}
+	}
+	return shred.Sections{Main: out[pieceMain], Indexes: out[pieceIndexes], IDs: out[pieceIDs], Text: out[pieceText]}
+}
+
 func FuzzColumn(f *testing.F) {
 	data, meta, codec := fuzzBlock(f)
 	h, err := decodeBlockHeader(data[:meta.header], 0)
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, c := range h.columns {
-		raw := c.inline
-		if c.method != methodInline {
-			if raw, err = codec.decompress(nil, data[c.offset:c.offset+int64(c.stored)], c.method, c.size); err != nil {
-				f.Fatal(err)
-			}
-		}
-		f.Add(raw, h.rows)
+	for i := range h.columns {
+		s := fuzzSections(f, data, &h.columns[i], codec)
+		f.Add(s.Main, s.Indexes, s.IDs, s.Text, h.rows)
 	}
-	f.Fuzz(func(t *testing.T, raw []byte, rows int) {
-		if rows < 0 || rows > 1<<16 {
+	f.Add([]byte("\x00\x03\x02\x00\x04\x00\x01same"), []byte{}, []byte{}, []byte{}, 2) // as version 1 wrote it
+	enc := shred.NewEncoder()
+	f.Fuzz(func(t *testing.T, main, indexes, ids, text []byte, rows int) {
+		if rows < 1 || rows > 1<<16 {
 			return
 		}
-		if times, err := decodeTimes(nil, raw, []blockRun{{0, rows / 2}, {1, rows - rows/2}}, 0); err == nil && len(times) != rows {
+		s := shred.Sections{Main: main, Indexes: indexes, IDs: ids, Text: text}
+		if times, err := decodeTimes(nil, &s, rows, 7); err == nil && len(times) != rows {
 			t.Fatalf("%d times for %d rows", len(times), rows)
 		}
+		if times, err := decodeTimesV1(nil, main, []blockRun{{0, rows / 2}, {1, rows - rows/2}}, 0); err == nil && len(times) != rows {
+			t.Fatalf("%d times for %d rows", len(times), rows)
+		}
+		times := make([]int64, rows)
 		var c column
-		if c.decode(raw, rows) != nil {
+		if c.decode(&s, times) != nil {
+			return
+		}
+		if c.encoding == valuesLines && (len(c.refs) > 0 || c.rebuild(nil, times) != nil) {
 			return
 		}
 		again := &columnBuffer{}
@@ -163,11 +184,13 @@ func FuzzColumn(f *testing.F) {
 				again.add(row, c.value(e), c.valueType(e))
 			}
 		}
-		if len(again.rows) == 0 {
+		if len(again.rows) == 0 || len(again.text) > 1<<20 {
 			return
 		}
+		var out shred.Sections
+		again.encode(&out, times, enc)
 		var back column
-		if err := back.decode(again.appendColumn(nil, rows, map[string]byte{}), rows); err != nil {
+		if err := back.decode(&out, times); err != nil {
 			t.Fatalf("encoded column does not decode: %v", err)
 		}
 		for e := range back.entries {

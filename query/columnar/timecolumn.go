@@ -1,50 +1,44 @@
 package columnar
 
 import (
-	"encoding/binary"
 	"fmt"
+
+	"github.com/yagura-dev/yagura/query/columnar/shred"
 )
 
-// The timestamps of a block, before compression:
+// The timestamps of a block are the numbers of package shred: for each row, its
+// time minus the block's least one.
+//
+// Version 1 had one piece, which was
 //
 //	unit   uvarint  all differences are multiples of it
 //	times  uvarint  for each row, (time - time of the row before) / unit; the first
 //	                row of each run is taken relative to the block's least time
-//
-// Within a run times do not fall, so no difference is negative. The unit is 10^6
-// for sources that log milliseconds, which takes most of the bytes away.
 
-// appendTimes encodes the times of runs, which hold so many rows each.
-func appendTimes(dst []byte, times []int64, runs []int, least int64) []byte {
-	unit := uint64(0)
+// appendTimes encodes the times; numbers is memory to use.
+func appendTimes(dst *shred.Sections, numbers, times []int64, least int64, enc *shred.Encoder) []int64 {
 	for _, t := range times {
-		if unit = gcd(unit, uint64(t-least)); unit == 1 {
-			break
-		}
+		numbers = append(numbers, t-least) // wraps, as it does when they are decoded
 	}
-	unit = max(unit, 1)
-	dst = binary.AppendUvarint(dst, unit)
-	i := 0
-	for _, n := range runs {
-		prev := least
-		for range n {
-			dst = binary.AppendUvarint(dst, uint64(times[i]-prev)/unit)
-			prev = times[i]
-			i++
-		}
-	}
-	return dst
-}
-
-func gcd(a, b uint64) uint64 {
-	for b != 0 {
-		a, b = b, a%b
-	}
-	return a
+	enc.Numbers(dst, numbers)
+	return numbers
 }
 
 // decodeTimes appends the times to dst.
-func decodeTimes(dst []int64, data []byte, runs []blockRun, least int64) ([]int64, error) {
+func decodeTimes(dst []int64, data *shred.Sections, rows int, least int64) ([]int64, error) {
+	at := len(dst)
+	dst, err := shred.DecodeNumbers(dst, data, rows)
+	if err != nil {
+		return dst, fmt.Errorf("timestamps: %w", err)
+	}
+	for i := range dst[at:] {
+		dst[at+i] += least
+	}
+	return dst, nil
+}
+
+// decodeTimesV1 appends the times to dst.
+func decodeTimesV1(dst []int64, data []byte, runs []blockRun, least int64) ([]int64, error) {
 	d := decoder{b: data}
 	unit := d.uvarint()
 	for _, run := range runs {
