@@ -38,6 +38,9 @@ type Rows interface {
 type Options struct {
 	Config Config
 	Rows   Rows
+	// Tailers show new lines to live tails; without them none can be opened. They
+	// must have been made with the same Config.
+	Tailers *Tailers
 	// Limits are further limits that drilldown-limits tells clients, under Loki's
 	// names: those that other rooms know, as retention_period.
 	Limits     map[string]any
@@ -47,12 +50,13 @@ type Options struct {
 
 // API is Loki's HTTP API, but for push.
 type API struct {
-	engine *Engine
-	store  Rows
-	cfg    Config
-	limits map[string]any
-	logger *slog.Logger
-	now    func() time.Time
+	engine  *Engine
+	store   Rows
+	tailers *Tailers
+	cfg     Config
+	limits  map[string]any
+	logger  *slog.Logger
+	now     func() time.Time
 }
 
 // NewAPI makes the API and its engine.
@@ -61,7 +65,10 @@ func NewAPI(o Options) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &API{engine: engine, store: o.Rows, cfg: o.Config, limits: o.Limits, logger: o.Logger, now: time.Now}, nil
+	return &API{
+		engine: engine, store: o.Rows, tailers: o.Tailers,
+		cfg: o.Config, limits: o.Limits, logger: o.Logger, now: time.Now,
+	}, nil
 }
 
 // Engine is the engine behind the API.
@@ -87,6 +94,7 @@ func (a *API) Register(g *echo.Group) {
 		g.Match(both, path, a.handle(h))
 	}
 	g.Match(both, "/api/v1/format_query", a.formatQuery)
+	g.GET("/api/v1/tail", a.tail)
 	g.GET("/api/v1/drilldown-limits", a.drilldownLimits)
 	g.GET("/api/v1/rules", a.rules)
 	g.GET("/api/v1/status/buildinfo", a.buildInfo)
@@ -108,12 +116,7 @@ func (a *API) handle(h handler) echo.HandlerFunc {
 			write, err = h(ctx, c, form)
 		}
 		if err != nil {
-			status, text, _ := statusOf(err)
-			if status >= http.StatusInternalServerError {
-				a.logger.Error("logs request failed", "path", req.URL.Path, "query", form.Get("query"), "status", status, "err", err)
-			}
-			c.Response().Header().Set("X-Content-Type-Options", "nosniff")
-			return c.String(status, text)
+			return a.refuse(c, form, err)
 		}
 		c.Response().Header().Set(echo.HeaderContentType, "application/json; charset=UTF-8")
 		if err := write(c.Response()); err != nil {
@@ -122,6 +125,16 @@ func (a *API) handle(h handler) echo.HandlerFunc {
 		}
 		return nil
 	}
+}
+
+// refuse answers an error in plain text.
+func (a *API) refuse(c echo.Context, form url.Values, err error) error {
+	status, text, _ := statusOf(err)
+	if status >= http.StatusInternalServerError {
+		a.logger.Error("logs request failed", "path", c.Request().URL.Path, "query", form.Get("query"), "status", status, "err", err)
+	}
+	c.Response().Header().Set("X-Content-Type-Options", "nosniff")
+	return c.String(status, text)
 }
 
 func parseForm(c echo.Context) (url.Values, error) {

@@ -38,6 +38,14 @@ type Config struct {
 	MaxConcurrent int `json:"maxConcurrent"`
 	// Timeout ends a query; it must be positive.
 	Timeout model.Duration `json:"timeout"`
+	// MaxTails is how many live tails may be open at once.
+	MaxTails int `json:"maxTails"`
+	// TailBufferLines and TailBufferBytes bound what waits for one tail; lines beyond
+	// are dropped for it, and it is told. They must be positive.
+	TailBufferLines int   `json:"tailBufferLines"`
+	TailBufferBytes int64 `json:"tailBufferBytes"`
+	// TailDuration ends a tail; clients come again. It must be positive.
+	TailDuration model.Duration `json:"tailDuration"`
 }
 
 // DefaultConfig fits one machine.
@@ -55,6 +63,10 @@ func DefaultConfig() Config {
 		MaxWindowSamples: 20_000_000,
 		MaxConcurrent:    16,
 		Timeout:          model.Duration(time.Minute),
+		MaxTails:         20,
+		TailBufferLines:  10_000,
+		TailBufferBytes:  4 << 20,
+		TailDuration:     model.Duration(time.Hour),
 	}
 }
 
@@ -77,6 +89,10 @@ func (c Config) Validate() error {
 		{"maxWindowSamples", int64(c.MaxWindowSamples), false},
 		{"maxConcurrent", int64(c.MaxConcurrent), true},
 		{"timeout", int64(c.Timeout), true},
+		{"maxTails", int64(c.MaxTails), false},
+		{"tailBufferLines", int64(c.TailBufferLines), true},
+		{"tailBufferBytes", c.TailBufferBytes, true},
+		{"tailDuration", int64(c.TailDuration), true},
 	} {
 		if f.value < 0 || f.positive && f.value == 0 {
 			return fmt.Errorf("%s: %d is too small", f.name, f.value)

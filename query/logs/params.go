@@ -114,6 +114,38 @@ func volumeParams(form url.Values, now time.Time, steps bool) (volumeRequest, er
 	return req, nil
 }
 
+// maxTailDelay is the longest delay_for, as Loki has it.
+const maxTailDelay = 5
+
+// tailParams reads the parameters of tail.
+func tailParams(form url.Values, now time.Time) (tailRequest, error) {
+	req := tailRequest{query: form.Get("query")}
+	var err error
+	if req.limit, err = limitParam(form); err != nil {
+		return req, err
+	}
+	// A tail has no end: its start may lie ahead.
+	if req.start, err = timeParam("start", form.Get("start"), time.Time{}); err != nil {
+		return req, err
+	}
+	if req.start.IsZero() {
+		if req.start, _, err = boundsParam(url.Values{"since": form["since"]}, now); err != nil {
+			return req, err
+		}
+	}
+	if v := form.Get("delay_for"); v != "" {
+		n, err := strconv.ParseUint(v, 10, 32)
+		if err != nil {
+			return req, badParam("delay_for", "%w", err)
+		}
+		if n > maxTailDelay {
+			return req, badParam("delay_for", "delay_for can't be greater than %d", maxTailDelay)
+		}
+		req.delay = time.Duration(n) * time.Second
+	}
+	return req, nil
+}
+
 // withoutLimit is the form for readers to which a limit of zero is a mistake.
 func withoutLimit(form url.Values) url.Values {
 	out := maps.Clone(form)

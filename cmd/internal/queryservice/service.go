@@ -34,6 +34,7 @@ type Service struct {
 	logger   *slog.Logger
 	rows     *columnar.Store
 	samples  *metrics.Store
+	tailers  *logs.Tailers
 	ingester *ingest.Ingester
 	server   *server.Server
 }
@@ -59,14 +60,15 @@ func Open(ctx context.Context, cfg Config, data string, logger *slog.Logger, reg
 	}); err != nil {
 		return nil, fmt.Errorf("open the store of metrics: %w", err)
 	}
+	s.tailers = logs.NewTailers(s.rows, cfg.Logs, reg)
 	if s.ingester, err = ingest.New(ingest.Options{
-		Config: cfg.Ingest, Samples: s.samples, Rows: s.rows, SampleWindow: time.Duration(cfg.Metrics.OutOfOrderWindow),
+		Config: cfg.Ingest, Samples: s.samples, Rows: s.tailers, SampleWindow: time.Duration(cfg.Metrics.OutOfOrderWindow),
 		Logger: logger.With("room", "ingest"), Registerer: reg,
 	}); err != nil {
 		return nil, fmt.Errorf("create ingest: %w", err)
 	}
 	logsAPI, err := logs.NewAPI(logs.Options{
-		Config: cfg.Logs, Rows: s.rows, Limits: map[string]any{"retention_period": cfg.Retention},
+		Config: cfg.Logs, Rows: s.rows, Tailers: s.tailers, Limits: map[string]any{"retention_period": cfg.Retention},
 		Logger: logger.With("room", "logs"), Registerer: reg,
 	})
 	if err != nil {
@@ -99,6 +101,9 @@ func Open(ctx context.Context, cfg Config, data string, logger *slog.Logger, reg
 // Close closes the stores.
 func (s *Service) Close() error {
 	var errs []error
+	if s.tailers != nil {
+		s.tailers.Close() // the server does not wait for connections that became WebSockets
+	}
 	if s.samples != nil {
 		errs = append(errs, s.samples.Close())
 	}
