@@ -61,8 +61,6 @@ type blockSource struct {
 // returns the next order number.
 func (c *cursor) addBlocks(p *part, order uint64) uint64 {
 	c.blocks(p, func(b blockRange) {
-		c.meter.total.Add(1)
-		c.meter.skipped.Add(1)
 		bound := max(b.least, c.from)
 		if c.backward {
 			bound = min(b.latest, c.to-1)

@@ -158,6 +158,38 @@ func TestFlippedBitInPart(t *testing.T) {
 	require.Positive(t, damagedIndexes)
 }
 
+// A damaged index of values costs time, never a row.
+func TestFlippedBitInValueIndex(t *testing.T) {
+	dir := t.TempDir()
+	rows := fillForDamage(t, dir, 60, true)
+	file := onlyFile(t, filepath.Join(dir, "parts", "*.part"))
+	damaged := 0
+	flipped(t, dir, file, 100, func(t *testing.T, s *columnar.Store, reg *prometheus.Registry, offset int64) {
+		for i := 0; i < rows; i += rows / 20 {
+			id := fmt.Sprintf("%032x", i*7919)
+			c, err := s.Select(context.Background(), columnar.Query{Table: columnar.Logs, To: 1 << 62, Fields: []columnar.FieldPredicate{{Name: "trace_id", Op: columnar.FieldEqual, Text: id}}})
+			require.NoError(t, err)
+			found := 0
+			for {
+				b, err := c.Next(context.Background())
+				require.NoError(t, err)
+				if b == nil {
+					break
+				}
+				found += b.Len()
+			}
+			if c.Stats().BlocksLost == 0 {
+				require.Equal(t, 1, found, "offset %d, %s", offset, id)
+			}
+			require.NoError(t, c.Close())
+		}
+		if metric(t, reg, corruptions, "where", "index") > 1 {
+			damaged++ // one of the two copies of the part's index counts once
+		}
+	})
+	require.Positive(t, damaged)
+}
+
 func TestFlippedBitInLog(t *testing.T) {
 	dir := t.TempDir()
 	rows := fillForDamage(t, dir, 40, false)

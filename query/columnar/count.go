@@ -119,7 +119,6 @@ func (c *counting) byIndex(r *runMeta) bool {
 }
 
 func (c *counting) addBlock(b blockRange) {
-	c.meter.total.Add(1)
 	decode := false
 	for _, r := range b.runs {
 		decode = decode || !c.byIndex(r.runMeta)
@@ -128,7 +127,6 @@ func (c *counting) addBlock(b blockRange) {
 		c.tasks = append(c.tasks, countTask{part: b.part, meta: b.meta})
 		return
 	}
-	c.meter.skipped.Add(1)
 	for _, r := range b.runs {
 		text := int64(0)
 		if c.lineBytes {
@@ -153,6 +151,7 @@ func (c *counting) addMemory(run memRun) {
 // countBlock counts the rows of a block. A damaged one is named, counted and left
 // out.
 func (c *counting) countBlock(t *tally, r *blockReader, task *countTask) error {
+	c.meter.skipped.Add(-1)
 	lines, selected, err := c.decodeBlock(r, task)
 	var damage *damageError
 	if errors.As(err, &damage) {

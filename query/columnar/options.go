@@ -53,6 +53,8 @@ type Config struct {
 	// QueryMemoryBytes is what the decoded blocks of one query may hold. A query
 	// over more decodes blocks repeatedly instead of holding them.
 	QueryMemoryBytes int64 `json:"queryMemoryBytes,omitempty"`
+	// IndexCacheBytes bounds the memory for what was read of the parts' indexes.
+	IndexCacheBytes int64 `json:"indexCacheBytes,omitempty"`
 	// QueryWorkers is how many goroutines one query may decode blocks with. 0 is
 	// GOMAXPROCS.
 	QueryWorkers int `json:"queryWorkers,omitempty"`
@@ -77,6 +79,7 @@ func DefaultConfig() Config {
 		MaxBatchBytes:    32 << 20,
 		MaxStreams:       200_000,
 		QueryMemoryBytes: 32 << 20,
+		IndexCacheBytes:  8 << 20,
 		DedupeMaxAge:     model.Duration(7 * 24 * time.Hour),
 		DedupeMaxSenders: 20_000,
 	}
@@ -96,6 +99,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxBatchBytes, d.MaxBatchBytes)
 	setDefault(&c.MaxStreams, d.MaxStreams)
 	setDefault(&c.QueryMemoryBytes, d.QueryMemoryBytes)
+	setDefault(&c.IndexCacheBytes, d.IndexCacheBytes)
 	setDefault(&c.DedupeMaxAge, d.DedupeMaxAge)
 	setDefault(&c.DedupeMaxSenders, d.DedupeMaxSenders)
 	return c
@@ -129,6 +133,7 @@ func (c Config) Validate() error {
 		{"maxBatchBytes", c.MaxBatchBytes, 64 << 10, maxRecordBytes},
 		{"maxStreams", int64(c.MaxStreams), 1, 1 << 31},
 		{"queryMemoryBytes", c.QueryMemoryBytes, 64 << 10, 1 << 40},
+		{"indexCacheBytes", c.IndexCacheBytes, 64 << 10, 1 << 40},
 		{"queryWorkers", int64(c.QueryWorkers), 0, 1024},
 		{"dedupeMaxAge", int64(c.DedupeMaxAge), int64(time.Minute), int64(366 * 24 * time.Hour)},
 		{"dedupeMaxSenders", int64(c.DedupeMaxSenders), 1, 10_000_000},

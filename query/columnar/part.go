@@ -39,11 +39,15 @@ type part struct {
 	streams []*stream
 	blocks  []blockMeta
 	runs    []runMeta // by (stream, time)
+	// sections are the indexes beside the blocks, in the order of the file.
+	sections []section
 
 	registry *registry
 	retained atomic.Int64 // partMeta.RetainedFrom, which retention raises
 	users    atomic.Int64
 	obsolete atomic.Bool // remove the file when the last user is gone
+
+	damageNamed atomic.Bool // a damaged section was logged
 }
 
 func (p *part) overlaps(from, to int64) bool { return p.Latest >= from && p.Least < to }
@@ -106,7 +110,7 @@ func (s *Store) openPart(m partMeta) (p *part, damaged, err error) {
 	if err != nil {
 		return nil, damaged, errors.Join(fmt.Errorf("part %s: %w", path, err), file.Close())
 	}
-	p = &part{partMeta: m, path: path, file: file, registry: s.registry, blocks: index.blocks, runs: index.runs}
+	p = &part{partMeta: m, path: path, file: file, registry: s.registry, blocks: index.blocks, runs: index.runs, sections: index.sections}
 	p.streams = make([]*stream, len(index.streams))
 	for i, ps := range index.streams {
 		p.streams[i] = s.registry.hold(m.Table, ps.tenant, ps.labels)

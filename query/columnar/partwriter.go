@@ -18,6 +18,7 @@ type partWriter struct {
 	out     *bufio.Writer
 	offset  int64
 	builder *blockBuilder
+	values  valueWriter
 	buf     []byte
 
 	streams []*stream
@@ -29,6 +30,7 @@ type partWriter struct {
 func (s *Store) newPartWriter(m partMeta, enc *zstd.Encoder) (*partWriter, error) {
 	m.ID = s.nextPart.Add(1)
 	w := &partWriter{store: s, meta: m, path: s.partPath(m), builder: newBlockBuilder(enc), offset: partHeaderSize}
+	w.values.table = m.Table
 	w.meta.Least, w.meta.Latest, w.meta.RetainedFrom = maxTime, minTime, minTime
 	f, err := os.OpenFile(w.path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
 	if err != nil {
@@ -54,6 +56,7 @@ func (w *partWriter) add(st *stream, ts int64, line string, fields []Field) erro
 		}
 		w.streams = append(w.streams, st)
 	}
+	w.values.line(line)
 	w.builder.add(uint32(len(w.streams)-1), ts, line, fields)
 	if w.builder.size() >= limit {
 		return w.finishBlock()
@@ -67,9 +70,10 @@ func (w *partWriter) finishBlock() error {
 		return nil
 	}
 	var meta blockMeta
+	digits := w.values.finish(b)
 	w.buf, meta = b.encode(w.buf[:0])
 	meta.offset, meta.firstRun, meta.runs = w.offset, uint32(len(w.index.runs)), uint32(len(b.runs))
-	meta.digits = unknownDigits
+	meta.digits = digits
 	for _, r := range b.runs {
 		r.block = uint32(len(w.index.blocks))
 		w.index.runs = append(w.index.runs, r)
@@ -83,8 +87,33 @@ func (w *partWriter) finishBlock() error {
 	if _, err := w.out.Write(w.buf); err != nil {
 		return fmt.Errorf("write part %s: %w", w.path, err)
 	}
+	if w.values.full() {
+		if err := w.writeSections(); err != nil {
+			return err
+		}
+	}
 	if cap(w.buf) > 8<<20 {
 		w.buf = nil
+	}
+	return nil
+}
+
+// writeSections writes what there is to say about the blocks since the last ones.
+func (w *partWriter) writeSections() error {
+	if w.values.blocks == 0 {
+		return nil
+	}
+	return w.writeSection(sectionValues, w.values.section(w.buf[:0]))
+}
+
+func (w *partWriter) writeSection(kind byte, data []byte) error {
+	w.buf = data
+	w.index.sections = append(w.index.sections, section{
+		kind: kind, after: uint32(len(w.index.blocks)), size: uint32(len(data)), offset: w.offset,
+	})
+	w.offset += int64(len(data))
+	if _, err := w.out.Write(data); err != nil {
+		return fmt.Errorf("write part %s: %w", w.path, err)
 	}
 	return nil
 }
@@ -98,10 +127,13 @@ func (w *partWriter) finish() (*part, error) {
 	if len(w.index.blocks) == 0 {
 		return nil, w.abort()
 	}
+	if err := w.writeSections(); err != nil {
+		return nil, errors.Join(err, w.abort())
+	}
 	if err := w.writeIndex(); err != nil {
 		return nil, errors.Join(fmt.Errorf("write part %s: %w", w.path, err), w.abort())
 	}
-	p := &part{partMeta: w.meta, path: w.path, file: w.file, registry: w.store.registry, streams: w.streams, blocks: w.index.blocks, runs: w.index.runs}
+	p := &part{partMeta: w.meta, path: w.path, file: w.file, registry: w.store.registry, streams: w.streams, blocks: w.index.blocks, runs: w.index.runs, sections: w.index.sections}
 	for i, st := range w.streams {
 		p.streams[i] = w.store.registry.hold(st.table, st.tenant, st.labels)
 	}

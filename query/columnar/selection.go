@@ -13,6 +13,7 @@ type selection struct {
 	store    *Store
 	query    Query
 	pred     predicates
+	prune    prune
 	from, to int64
 
 	streams []*stream
@@ -34,6 +35,7 @@ func (s *Store) newSelection(ctx context.Context, q Query) (*selection, error) {
 	if sel.pred, err = compilePredicates(&q); err != nil {
 		return nil, err
 	}
+	sel.prune = newPrune(&q, &sel.pred)
 	if q.From >= q.To {
 		return sel, nil
 	}
@@ -87,12 +89,18 @@ type runRef struct {
 const fewStreams = 16
 
 // blocks calls fn for the blocks of a part that may hold rows of the selection, in
-// the order of the part. The runs are valid until fn returns.
+// the order of the part. The runs are valid until fn returns. Blocks that the
+// indexes rule out are counted as skipped.
 func (s *selection) blocks(p *part, fn func(blockRange)) {
+	candidates := s.candidates(p)
 	b := blockRange{part: p, least: maxTime, latest: minTime}
 	flush := func() {
 		if len(b.runs) > 0 {
-			fn(b)
+			s.meter.total.Add(1)
+			s.meter.skipped.Add(1) // until it is decoded
+			if candidates == nil || candidates.has(int(b.runs[0].block)) {
+				fn(b)
+			}
 		}
 		b.runs, b.least, b.latest = b.runs[:0], maxTime, minTime
 	}

@@ -69,7 +69,8 @@ type Store struct {
 	partBytes atomic.Int64
 	nextPart  atomic.Uint64
 
-	codec *blockCodec
+	codec   *blockCodec
+	indexes *indexCache
 
 	closeOnce  sync.Once
 	closeErr   error
@@ -105,6 +106,7 @@ func Open(dir string, opts Options) (*Store, error) {
 	s := &Store{
 		cfg: cfg, dir: dir, log: opts.Logger, clock: opts.Clock, registerer: opts.Registerer,
 		registry:  newRegistry(cfg.MaxStreams),
+		indexes:   newIndexCache(cfg.IndexCacheBytes),
 		wal:       &wal{dir: filepath.Join(dir, "wal")},
 		senders:   dedupe{},
 		appends:   make(chan *appendRequest),

@@ -68,6 +68,8 @@ func (g *generator) time() int64 {
 
 func (g *generator) line() string {
 	switch g.IntN(12) {
+	case 3, 4:
+		return pick(g, "", "trace=", "x") + g.id() + pick(g, "", " ok", "-", "g") + pick(g, "", g.id())
 	case 0:
 		return ""
 	case 1:
@@ -82,13 +84,22 @@ func (g *generator) line() string {
 	return fmt.Sprintf("%s %s id=%04x took %dms", pick(g, "INFO", "ERROR", "warn"), pick(g, "get order", "put order", "login failed"), g.IntN(1<<16), g.IntN(500))
 }
 
+// id makes runs of hexadecimal digits around the length from which they are
+// indexed, some of which are pieces of others.
+func (g *generator) id() string {
+	full := fmt.Sprintf("%032x", uint64(g.IntN(50))*0x9e3779b97f4a7c15)
+	return pick(g, full, full, full[16:], full[17:], full+"a", strings.ToUpper(full), full+full)
+}
+
 func (g *generator) fields() []columnar.Field {
 	var out []columnar.Field
 	for range g.IntN(5) {
-		f := columnar.Field{Name: pick(g, "trace_id", "status", "user", "path", fmt.Sprint("rare", g.IntN(200)))}
+		f := columnar.Field{Name: pick(g, "trace_id", "span_id", "status", "user", "path", fmt.Sprint("rare", g.IntN(200)))}
 		switch f.Name {
 		case "trace_id":
 			f.Value = fmt.Sprintf("%032x", g.IntN(50))
+		case "span_id":
+			f.Value = g.id()
 		case "status":
 			f.Value, f.Type = strconv.Itoa(pick(g, 200, 404, 500)), columnar.Int
 		case "user":
@@ -139,14 +150,14 @@ func (g *generator) query() columnar.Query {
 	}
 	for range pick(g, 0, 0, 1, 2) {
 		if g.IntN(2) == 0 {
-			q.Lines = append(q.Lines, columnar.LinePredicate{Op: pick(g, columnar.Contains, columnar.NotContains), Text: pick(g, "", "ERROR", "order", "id=00", "a", "long long", "msINFO", g.line())})
+			q.Lines = append(q.Lines, columnar.LinePredicate{Op: pick(g, columnar.Contains, columnar.NotContains), Text: pick(g, "", g.id(), g.id(), "="+g.id()+" ", "g"+g.id(), g.id()+"-", "ERROR", "order", "id=00", "a", "long long", "msINFO", g.line())})
 		} else {
-			q.Lines = append(q.Lines, columnar.LinePredicate{Op: pick(g, columnar.Matches, columnar.NotMatches), Text: pick(g, "ERROR|warn", "took 4[0-9]{2}ms$", "(?i)error.*login", "^$", "id=[0-9a-f]{3}7 ", "order")})
+			q.Lines = append(q.Lines, columnar.LinePredicate{Op: pick(g, columnar.Matches, columnar.NotMatches), Text: pick(g, "ERROR|warn", "took 4[0-9]{2}ms$", "(?i)error.*login", "="+g.id()+".ok", g.id()+"|ERROR", "(?i)"+g.id(), "^$", "id=[0-9a-f]{3}7 ", "order")})
 		}
 	}
 	for range pick(g, 0, 0, 1, 2) {
-		p := columnar.FieldPredicate{Name: pick(g, "trace_id", "status", "user", "path", "rare7", "absent"), Op: columnar.FieldOp(1 + g.IntN(8))}
-		p.Text = pick(g, "", "200", "500", "user7", fmt.Sprintf("%032x", g.IntN(50)), ".*", "user[0-9]", "4..|500", "300")
+		p := columnar.FieldPredicate{Name: pick(g, "trace_id", "span_id", "status", "user", "path", "rare7", "absent"), Op: columnar.FieldOp(1 + g.IntN(8))}
+		p.Text = pick(g, "", g.id(), "user7|user8|user9", "|user7", g.id()+"|"+g.id(), "200", "500", "user7", fmt.Sprintf("%032x", g.IntN(50)), ".*", "user[0-9]", "4..|500", "300")
 		q.Fields = append(q.Fields, p)
 	}
 	q.Columns = columnar.Columns{Line: g.IntN(4) > 0, AllFields: g.IntN(2) == 0}

@@ -1,0 +1,126 @@
+package columnar
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// valueWriter gathers the keys of a part's value indexes while its blocks are
+// built.
+type valueWriter struct {
+	table  Table
+	pairs  []uint64 // of finished blocks, see blockKey
+	blocks int      // that pairs are about
+
+	digits  int     // longest run of hexadecimal digits in the block's lines
+	ids     hashSet // in the block's lines
+	columns []columnKeys
+	set     hashSet
+}
+
+// columnKeys are the keys of one column of a block.
+type columnKeys struct {
+	name uint64 // hash
+	keys []uint64
+}
+
+// maxKeysPerRow bounds what a block's index may cost: at about 2.2 bytes a key
+// this is at most 2.7 bytes a row. What an ordinary log line costs is a third of it.
+const maxKeysPerRow = 1.25
+
+// minBlockKeys lets small blocks have an index of everything.
+const minBlockKeys = 512
+
+// unindexed are columns of spans that are unique by row and that nobody searches
+// for their exact value, except within a trace.
+var unindexed = map[string]bool{
+	"span_id": true, "parent_span_id": true, "duration_ns": true, "events": true, "links": true,
+}
+
+// line notes the ids of a line of the block being built.
+func (w *valueWriter) line(line string) {
+	hexRuns(line, func(start, end int) {
+		w.digits = max(w.digits, end-start)
+		w.ids.add(idHash(line[start:end]))
+	})
+}
+
+// finish takes the keys of the block that is complete. It returns its
+// blockMeta.digits.
+func (w *valueWriter) finish(b *blockBuilder) uint8 {
+	w.gather(b)
+	room := max(minBlockKeys, int(maxKeysPerRow*float64(b.rows())))
+	// Ids come first, then the columns with few values. Ids of fields are mostly
+	// those of the lines, and are counted once.
+	w.set.reset()
+	if len(w.ids.keys) <= room {
+		for _, k := range w.ids.keys {
+			w.set.add(k)
+		}
+	} else {
+		w.set.add(anyLine)
+	}
+	slices.SortFunc(w.columns, func(a, b columnKeys) int { return cmp.Compare(len(a.keys), len(b.keys)) })
+	for _, c := range w.columns {
+		if c.keys == nil {
+			w.set.add(anyHash(c.name))
+			continue
+		}
+		before := len(w.set.keys)
+		for _, k := range c.keys {
+			w.set.add(k)
+		}
+		if len(w.set.keys) > room {
+			// What was added for nothing would only open blocks in vain.
+			keys := slices.Clone(w.set.keys[:before])
+			w.set.reset()
+			for _, k := range keys {
+				w.set.add(k)
+			}
+			w.set.add(anyHash(c.name))
+		}
+	}
+	for _, k := range w.set.keys {
+		w.pairs = append(w.pairs, blockKey(k, w.blocks))
+	}
+	w.blocks++
+	digits := uint8(min(w.digits, math.MaxUint8))
+	w.digits = 0
+	w.ids.reset()
+	return digits
+}
+
+// gather hashes the distinct values of the block's columns.
+func (w *valueWriter) gather(b *blockBuilder) {
+	w.columns = w.columns[:0]
+	for _, name := range b.names {
+		c := b.fields[name]
+		k := columnKeys{name: nameHash(name)}
+		if w.table != Spans || !unindexed[name] {
+			w.set.reset()
+			last := ""
+			for i := range c.ends {
+				// Neighbours are often equal.
+				if v := viewString(c.value(i)); i == 0 || v != last {
+					w.set.add(valueHash(k.name, v))
+					last = v
+				}
+			}
+			k.keys = slices.Clone(w.set.keys)
+		}
+		w.columns = append(w.columns, k)
+	}
+}
+
+// full reports whether the section should be written now.
+func (w *valueWriter) full() bool {
+	return len(w.pairs) >= segmentKeys || w.blocks >= 1<<blockBits
+}
+
+// section appends the section of the blocks finished since the last one.
+func (w *valueWriter) section(dst []byte) []byte {
+	dst = appendValueIndex(dst, w.pairs)
+	w.pairs, w.blocks = w.pairs[:0], 0
+	return dst
+}
