@@ -3,6 +3,7 @@ package logs
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/grafana/loki/v3/pkg/logql"
 	"github.com/grafana/loki/v3/pkg/logql/log"
@@ -295,13 +296,22 @@ func (s *summer) group(metric labels.Labels) int32 {
 		return i
 	}
 	i := int32(len(s.groups))
-	b := labels.NewBuilder(metric)
-	if s.grouping.Without {
-		b.Del(s.grouping.Groups...).Del(model.MetricNameLabel)
-	} else {
-		b.Keep(s.grouping.Groups...)
-	}
-	s.groups = append(s.groups, group{metric: b.Labels()})
+	s.groups = append(s.groups, group{metric: s.reduce(metric)})
 	s.byHash[hash] = i
 	return i
+}
+
+// reduce is the labels of a series' group. Labels with empty values stay: series
+// that differ by one are different groups.
+func (s *summer) reduce(metric labels.Labels) labels.Labels {
+	if s.grouping.Without {
+		return labels.NewBuilder(metric).Del(s.grouping.Groups...).Del(model.MetricNameLabel).Labels()
+	}
+	b := labels.NewScratchBuilder(len(s.grouping.Groups))
+	metric.Range(func(l labels.Label) {
+		if slices.Contains(s.grouping.Groups, l.Name) {
+			b.Add(l.Name, l.Value)
+		}
+	})
+	return b.Labels()
 }
