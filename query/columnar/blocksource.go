@@ -152,6 +152,9 @@ func (b *blockSource) read(c *cursor, r *blockReader) (*blockRows, *pending, err
 	}
 	selected, runs := c.selectTime(b.part, r)
 	selected, err := c.filter(&c.pred, r, selected)
+	if err == nil {
+		selected, err = c.dropHidden(b.part, r, selected)
+	}
 	if err != nil || len(selected) == 0 {
 		return nil, nil, err
 	}

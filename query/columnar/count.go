@@ -112,8 +112,8 @@ func (c *counting) run(ctx context.Context) error {
 }
 
 // byIndex reports whether the index of the part says all that is asked of the run.
-func (c *counting) byIndex(r *runMeta) bool {
-	return !c.filtered() && r.least >= c.from && r.latest < c.to &&
+func (c *counting) byIndex(p *part, r *runMeta) bool {
+	return !c.filtered() && !c.hidden[p].touches(r) && r.least >= c.from && r.latest < c.to &&
 		(!c.lineBytes || r.text != unknownText) &&
 		c.buckets.of(r.least) == c.buckets.of(r.latest)
 }
@@ -121,7 +121,7 @@ func (c *counting) byIndex(r *runMeta) bool {
 func (c *counting) addBlock(b blockRange) {
 	decode := false
 	for _, r := range b.runs {
-		decode = decode || !c.byIndex(r.runMeta)
+		decode = decode || !c.byIndex(b.part, r.runMeta)
 	}
 	if decode {
 		c.tasks = append(c.tasks, countTask{part: b.part, meta: b.meta})
@@ -185,6 +185,9 @@ func (c *counting) decodeBlock(r *blockReader, task *countTask) (*column, []uint
 	}
 	selected, _ := c.selectTime(task.part, r)
 	selected, err := c.filter(&c.pred, r, selected)
+	if err == nil {
+		selected, err = c.dropHidden(task.part, r, selected)
+	}
 	if err != nil || len(selected) == 0 || !c.lineBytes {
 		return nil, selected, err
 	}

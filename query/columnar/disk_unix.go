@@ -13,11 +13,18 @@ import (
 
 // freeDisk is the space left to this process on the file system of dir.
 func freeDisk(dir string) (int64, error) {
+	free, _, err := diskSpace(dir)
+	return free, err
+}
+
+// diskSpace is the space left to this process and the size of the file system of
+// dir, in bytes.
+func diskSpace(dir string) (free, total int64, err error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return int64(st.Bavail) * int64(st.Bsize), nil
+	return int64(st.Bavail) * int64(st.Bsize), int64(st.Blocks) * int64(st.Bsize), nil
 }
 
 // lockDir keeps a second process out of the folder until the file is closed.

@@ -43,6 +43,7 @@ func (s *Store) flushLoop() {
 			}
 		}
 		notify(s.mergeable)
+		notify(s.retentions)
 	}
 }
 
@@ -86,6 +87,10 @@ func (s *Store) flush(sealed *sealedTable) error {
 	m := s.manifest
 	m.LastRecord = sealed.lastRecord
 	m.setSenders(sealed.senders)
+	for _, p := range parts {
+		// A deletion has written what came before it to parts first.
+		p.purged.Store(m.LastDeletion)
+	}
 	err := s.commitParts(m, parts, nil, func() { s.sealed, s.flushErr = nil, nil })
 	unsynced := s.unsynced
 	s.commitMu.Unlock()
@@ -115,7 +120,10 @@ func discard(parts []*part) {
 
 // commitParts adds and removes parts in the manifest and in the view; also runs
 // under the view's lock. The caller holds commitMu.
-func (s *Store) commitParts(m manifest, added, removed []*part, also func()) error {
+//
+// What is hidden of each part is decided anew here; fresh are deletions that the
+// parts were not asked about before.
+func (s *Store) commitParts(m manifest, added, removed []*part, also func(), fresh ...*deletion) error {
 	var kept []*part
 	s.mu.RLock()
 	for _, p := range s.parts {
@@ -126,6 +134,22 @@ func (s *Store) commitParts(m manifest, added, removed []*part, also func()) err
 	s.mu.RUnlock()
 	kept = append(kept, added...)
 	sortParts(kept)
+	hidden := make(map[*part]*hiddenRows, len(kept))
+	for _, p := range kept {
+		if before := p.hidden.Load(); before != nil {
+			hidden[p] = s.hidden(p, before.deletions, fresh)
+		} else {
+			hidden[p] = s.hidden(p, nil, fresh)
+		}
+	}
+	for _, p := range added {
+		hidden[p] = s.hidden(p, nil, s.deletions)
+	}
+	deletions := s.settleDeletions(hidden)
+	m.Deletions = nil
+	for _, d := range deletions {
+		m.Deletions = append(m.Deletions, d.entry())
+	}
 	m.Parts = append([]partMeta(nil), s.lostParts...)
 	for _, p := range kept {
 		m.Parts = append(m.Parts, p.current())
@@ -133,8 +157,12 @@ func (s *Store) commitParts(m manifest, added, removed []*part, also func()) err
 	if err := s.storeManifest(m); err != nil {
 		return err
 	}
+	s.setDeletions(deletions)
 	s.mu.Lock()
 	s.parts = kept
+	for p, h := range hidden {
+		p.hidden.Store(h)
+	}
 	also()
 	s.mu.Unlock()
 	for _, p := range added {

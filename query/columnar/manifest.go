@@ -27,8 +27,10 @@ const (
 // where CRC is the CRC-32C of the JSON as eight hexadecimal digits. It is written
 // to a temporary file, synced and renamed, so that there is always one whole
 // manifest; the second copy is for a bit that flips afterwards.
+//
+// Version 2 added deletions, and the checksum and the clean deletions of parts.
 const (
-	manifestVersion = 1
+	manifestVersion = 2
 	manifestMagic   = "yagura-manifest"
 )
 
@@ -51,6 +53,8 @@ type partMeta struct {
 	Latest int64 `json:"latest"`
 	// RetainedFrom hides blocks whose rows are all older; retention raises it.
 	RetainedFrom int64 `json:"retainedFrom"`
+	// Purged is the last deletion up to which the part has no row of any.
+	Purged uint64 `json:"purged,omitempty"`
 }
 
 func (m partMeta) fileName() string {
@@ -76,6 +80,9 @@ type manifest struct {
 	NextPart uint64        `json:"nextPart"`
 	Parts    []partMeta    `json:"parts"`
 	Senders  []senderEntry `json:"senders"`
+	// LastDeletion is the number of the last deletion ever accepted.
+	LastDeletion uint64          `json:"lastDeletion,omitempty"`
+	Deletions    []deletionEntry `json:"deletions,omitempty"`
 }
 
 func (m *manifest) setSenders(d dedupe) {
@@ -209,7 +216,7 @@ func (s *Store) loadManifest() error {
 	s.manifest = m
 	s.senders = m.dedupe()
 	s.nextPart.Store(m.NextPart)
-	return nil
+	return s.loadDeletions()
 }
 
 // storeManifest replaces the manifest on disk, then in memory. The caller holds
@@ -273,6 +280,7 @@ func (s *Store) openParts() error {
 			s.lostParts = append(s.lostParts, m)
 			continue
 		}
+		p.hidden.Store(s.hidden(p, nil, s.deletions))
 		s.parts = append(s.parts, p)
 		s.partBytes.Add(m.Bytes)
 	}

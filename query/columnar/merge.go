@@ -22,6 +22,7 @@ const (
 // mergeLoop merges while there is something worth it, one merge at a time.
 func (s *Store) mergeLoop() {
 	defer s.background.Done()
+	purge := false
 	for {
 		select {
 		case <-s.closing:
@@ -29,11 +30,13 @@ func (s *Store) mergeLoop() {
 		case <-s.mergeable:
 		}
 		for !s.closed() {
-			parts := s.pickMerge()
+			// Deletions and merges take turns, so that neither waits for ever.
+			purge = !purge
+			parts := s.pickWork(purge)
 			if parts == nil {
 				break
 			}
-			err := s.merge(parts)
+			err := s.rewrite(parts)
 			release(parts)
 			if errors.Is(err, ErrClosed) {
 				return
@@ -53,7 +56,7 @@ func (s *Store) mergeLoop() {
 func (s *Store) pickMerge() []*part {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, group := range groupByDay(s.parts) {
+	for _, group := range groupByDay(s.parts, s.deletionIsFresh) {
 		sizes := make([]int64, len(group))
 		for i, p := range group {
 			sizes[i] = p.Bytes
@@ -79,8 +82,9 @@ func (s *Store) pickMerge() []*part {
 	return nil
 }
 
-// groupByDay splits parts, which are in arrival order, by table and day.
-func groupByDay(parts []*part) [][]*part {
+// groupByDay splits parts, which are in arrival order, by table and day, and where
+// one is barred.
+func groupByDay(parts []*part, barred func(*part) bool) [][]*part {
 	type key struct {
 		table Table
 		day   int64
@@ -89,6 +93,10 @@ func groupByDay(parts []*part) [][]*part {
 	var out [][]*part
 	for _, p := range parts {
 		k := key{p.Table, p.Day}
+		if barred(p) {
+			delete(index, k)
+			continue
+		}
 		i, ok := index[k]
 		if !ok {
 			i = len(out)
@@ -123,10 +131,12 @@ func mergeWindow(sizes []int64, maxBytes int64) (from, to int) {
 	return from, to
 }
 
-// merge writes the rows of the parts into one and swaps it in.
+// merge writes the rows of the parts that count into one and swaps it in.
 func (s *Store) merge(parts []*part) error {
 	last := parts[len(parts)-1]
 	meta := partMeta{Table: last.Table, Day: last.Day, Generation: last.Generation}
+	x := s.beginExclusion(parts)
+	meta.Purged = x.last
 	for _, p := range parts {
 		meta.Level = max(meta.Level, p.Level+1)
 		s.metrics.mergeBytes.Add(float64(p.Bytes))
@@ -135,7 +145,7 @@ func (s *Store) merge(parts []*part) error {
 	if err != nil {
 		return err
 	}
-	if err := s.copyRows(w, parts); err != nil {
+	if err := s.copyRows(w, parts, x); err != nil {
 		return errors.Join(err, w.abort())
 	}
 	merged, err := w.finish()
@@ -149,27 +159,32 @@ func (s *Store) merge(parts []*part) error {
 		added = append(added, merged)
 	}
 	s.mu.RLock()
-	for _, p := range parts {
+	for i, p := range parts {
 		if !slices.Contains(s.parts, p) {
 			err = fmt.Errorf("part %s was dropped meanwhile", p.path)
 		}
-		if merged != nil {
-			// Retention may have hidden blocks after they were read.
-			merged.retained.Store(max(merged.retained.Load(), p.retained.Load()))
+		// Retention may have hidden rows after they were read.
+		if now := p.retained.Load(); merged != nil && now > x.retained[i] {
+			merged.retained.Store(max(merged.retained.Load(), now))
 		}
 	}
 	s.mu.RUnlock()
+	if err == nil {
+		err = s.checkExclusion(x)
+	}
 	if err == nil {
 		err = s.commitParts(s.manifest, added, parts, func() {})
 	}
 	if err != nil {
 		discard(added)
+		return err
 	}
-	return err
+	s.endExclusion(x)
+	return nil
 }
 
-// copyRows merges the rows of the parts by stream and time.
-func (s *Store) copyRows(w *partWriter, parts []*part) error {
+// copyRows merges the rows of the parts that are not excluded by stream and time.
+func (s *Store) copyRows(w *partWriter, parts []*part, x *exclusion) error {
 	h := scannerHeap{}
 	for i, p := range parts {
 		sc := &partScanner{store: s, part: p, order: i}
@@ -188,8 +203,11 @@ func (s *Store) copyRows(w *partWriter, parts []*part) error {
 	heap.Init(&h)
 	for len(h) > 0 {
 		sc := h[0]
-		if err := w.add(sc.stream, sc.time, sc.line(), sc.fields()); err != nil {
-			return err
+		line, fields := sc.line(), sc.fields()
+		if !x.excludes(sc, line, fields) {
+			if err := w.add(sc.stream, sc.time, line, fields); err != nil {
+				return err
+			}
 		}
 		more, err := sc.advance()
 		if err != nil {

@@ -41,8 +41,14 @@ type Config struct {
 	BlockBytes int `json:"blockBytes,omitempty"`
 	// MaxPartBytes is the compressed size above which parts are merged no more.
 	MaxPartBytes int64 `json:"maxPartBytes,omitempty"`
-	// MaxBytes bounds the data folder; Append answers ErrFull above it. 0 is unbounded.
+	// MaxBytes bounds the data folder. Retention keeps it below by dropping the oldest
+	// parts; when that does not help, Append answers ErrFull. 0 is unbounded.
 	MaxBytes int64 `json:"maxBytes,omitempty"`
+	// Retention says what is dropped by itself.
+	Retention Retention `json:"retention,omitzero"`
+	// DeletionDelay is how long the rows of a deletion stay on disk at least, so that
+	// it can be canceled. Negative means not at all.
+	DeletionDelay model.Duration `json:"deletionDelay,omitempty"`
 	// MinFreeDisk is the free space of the file system that is never used up.
 	// Negative means none is kept.
 	MinFreeDisk int64 `json:"minFreeDisk,omitempty"`
@@ -75,6 +81,7 @@ func DefaultConfig() Config {
 		FlushIdle:        model.Duration(10 * time.Second),
 		BlockBytes:       1 << 20,
 		MaxPartBytes:     512 << 20,
+		DeletionDelay:    model.Duration(5 * time.Minute),
 		MinFreeDisk:      256 << 20,
 		MaxBatchBytes:    32 << 20,
 		MaxStreams:       200_000,
@@ -98,6 +105,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MinFreeDisk, d.MinFreeDisk)
 	setDefault(&c.MaxBatchBytes, d.MaxBatchBytes)
 	setDefault(&c.MaxStreams, d.MaxStreams)
+	setDefault(&c.DeletionDelay, d.DeletionDelay)
 	setDefault(&c.QueryMemoryBytes, d.QueryMemoryBytes)
 	setDefault(&c.IndexCacheBytes, d.IndexCacheBytes)
 	setDefault(&c.DedupeMaxAge, d.DedupeMaxAge)
@@ -142,7 +150,7 @@ func (c Config) Validate() error {
 			return fmt.Errorf("%s: %d is outside [%d, %d]", f.name, f.value, f.low, f.top)
 		}
 	}
-	return nil
+	return c.Retention.validate()
 }
 
 // Options is what Open takes beside the folder.

@@ -43,7 +43,10 @@ type part struct {
 	sections []section
 
 	registry *registry
-	retained atomic.Int64 // partMeta.RetainedFrom, which retention raises
+	retained atomic.Int64  // partMeta.RetainedFrom, which retention raises
+	purged   atomic.Uint64 // partMeta.Purged, which deletion raises
+	rules    []uint16      // the retention rule of each stream
+	hidden   atomic.Pointer[hiddenRows]
 	users    atomic.Int64
 	obsolete atomic.Bool // remove the file when the last user is gone
 
@@ -75,19 +78,20 @@ func (p *part) release() {
 // current is the part's manifest entry as it is now.
 func (p *part) current() partMeta {
 	m := p.partMeta
-	m.RetainedFrom = p.retained.Load()
+	m.RetainedFrom, m.Purged = p.retained.Load(), p.purged.Load()
 	return m
 }
 
 // eachStream calls fn for the streams with a run in [from, to).
 func (p *part) eachStream(from, to int64, fn func(*stream)) {
+	h := p.hidden.Load()
 	for i := range p.blocks {
 		b := &p.blocks[i]
 		if b.latest < from || b.least >= to || !p.visible(b) {
 			continue
 		}
 		for _, r := range p.runs[b.firstRun : b.firstRun+b.runs] {
-			if r.latest >= from && r.least < to {
+			if r.latest >= max(from, h.floor(r.stream)) && r.least < to {
 				fn(p.streams[r.stream])
 			}
 		}
@@ -116,9 +120,19 @@ func (s *Store) openPart(m partMeta) (p *part, damaged, err error) {
 		p.streams[i] = s.registry.hold(m.Table, ps.tenant, ps.labels)
 	}
 	p.retained.Store(m.RetainedFrom)
+	p.purged.Store(m.Purged)
+	p.admit(s.rules)
 	p.noteTimes()
 	p.hold()
 	return p, damaged, nil
+}
+
+// admit finds the retention rule of each stream.
+func (p *part) admit(rules []retentionRule) {
+	p.rules = make([]uint16, len(p.streams))
+	for i, st := range p.streams {
+		p.rules[i] = ruleOf(rules, st)
+	}
 }
 
 // noteTimes tells the streams of their newest rows.

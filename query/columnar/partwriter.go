@@ -138,6 +138,8 @@ func (w *partWriter) finish() (*part, error) {
 		p.streams[i] = w.store.registry.hold(st.table, st.tenant, st.labels)
 	}
 	p.retained.Store(w.meta.RetainedFrom)
+	p.purged.Store(w.meta.Purged)
+	p.admit(w.store.rules)
 	p.noteTimes()
 	p.hold()
 	return p, nil

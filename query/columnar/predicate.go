@@ -143,6 +143,9 @@ type predicates struct {
 	fields []fieldPredicate
 }
 
+// empty reports whether every row satisfies them.
+func (p *predicates) empty() bool { return len(p.lines)+len(p.fields) == 0 }
+
 func compilePredicates(q *Query) (predicates, error) {
 	var out predicates
 	for _, p := range q.Lines {

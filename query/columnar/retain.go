@@ -7,9 +7,13 @@ import (
 	"time"
 )
 
+// retentionInterval is how often retention looks at the clock and the disk, beside
+// after each flush.
+const retentionInterval = time.Minute
+
 // Retain implements Engine. Parts whose rows are all older go at once; in the
-// others the blocks that are older become invisible and go with the next merge.
-// Rows in memory are written to parts, without the older ones.
+// others the older rows become invisible and go with the next merge. Rows in memory
+// are written to parts, without the older ones.
 func (s *Store) Retain(ctx context.Context, before time.Time) error {
 	limit := before.UnixNano()
 	if before.Unix() > math.MaxInt64/int64(time.Second) || before.Unix() < math.MinInt64/int64(time.Second) {
@@ -25,13 +29,13 @@ func (s *Store) Retain(ctx context.Context, before time.Time) error {
 	}
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
-	var removed []*part
+	var drops []droppedPart
 	changed := false
 	s.mu.RLock()
 	for _, p := range s.parts {
 		switch {
 		case p.Latest < limit:
-			removed = append(removed, p)
+			drops = append(drops, droppedPart{p, dropRequested})
 		case p.Least < limit && p.retained.Load() < limit:
 			p.retained.Store(limit)
 			changed = true
@@ -44,17 +48,14 @@ func (s *Store) Retain(ctx context.Context, before time.Time) error {
 			lost = append(lost, m)
 		}
 	}
-	if !changed && len(removed) == 0 && len(lost) == len(s.lostParts) {
+	if !changed && len(drops) == 0 && len(lost) == len(s.lostParts) {
 		return nil
 	}
 	s.lostParts = lost
-	if err := s.commitParts(s.manifest, nil, removed, func() {}); err != nil {
+	if err := s.dropParts(drops); err != nil {
 		return fmt.Errorf("retain: %w", err)
 	}
-	for _, p := range removed {
-		s.metrics.retained.Add(float64(p.Bytes))
-	}
-	s.forgetTimes(limit)
+	s.lowerTimes()
 	return nil
 }
 
@@ -67,26 +68,158 @@ func (s *Store) memHasOlder(limit int64) bool {
 	return s.mem.least() < limit
 }
 
-// forgetTimes clears the newest time of streams that have no visible row left,
-// although a part still lists them.
-func (s *Store) forgetTimes(limit int64) {
+// droppedPart is a part that goes, and why.
+type droppedPart struct {
+	*part
+	reason string
+}
+
+// dropParts takes parts out of the store. The caller holds commitMu.
+func (s *Store) dropParts(drops []droppedPart) error {
+	removed := make([]*part, len(drops))
+	for i, d := range drops {
+		removed[i] = d.part
+	}
+	if err := s.commitParts(s.manifest, nil, removed, func() {}); err != nil {
+		return err
+	}
+	for _, d := range drops {
+		s.metrics.dropped.WithLabelValues(d.reason).Add(float64(d.Bytes))
+		s.metrics.droppedRows.WithLabelValues(d.reason).Add(float64(d.Rows))
+		s.metrics.droppedParts.WithLabelValues(d.reason).Inc()
+		s.log.Info("dropped a part", "reason", d.reason, "file", d.path, "rows", d.Rows, "bytes", d.Bytes, "newest", time.Unix(0, d.Latest).UTC())
+	}
+	return nil
+}
+
+// retentionLoop applies the configured retention.
+func (s *Store) retentionLoop() {
+	defer s.background.Done()
+	tick := s.clock.NewTicker(retentionInterval)
+	defer tick.Stop()
+	for {
+		if err := s.applyRetention(); err != nil {
+			// Nothing was dropped; the next round tries again.
+			s.log.Error("cannot apply retention", "err", err)
+		}
+		select {
+		case <-s.closing:
+			return
+		case <-tick.C():
+			notify(s.mergeable) // deletions and hidden rows may be due now
+		case <-s.retentions:
+		}
+	}
+}
+
+// applyRetention hides what is too old and drops the parts that the plan names.
+func (s *Store) applyRetention() error {
+	s.commitMu.Lock()
+	defer s.commitMu.Unlock()
+	if s.closed() {
+		return nil
+	}
+	s.floors = floors(s.rules, s.clock.Now())
+	s.mu.RLock()
+	parts := s.parts
+	s.mu.RUnlock()
+	input := make([]retentionPart, len(parts))
+	for i, p := range parts {
+		input[i] = retentionPart{bytes: p.Bytes, latest: p.Latest, keepFrom: s.keepFrom(p)}
+		before := p.hidden.Load()
+		var known []partDeletion
+		if before != nil {
+			known = before.deletions
+		}
+		if h := s.hidden(p, known, nil); h != nil || before != nil {
+			p.hidden.Store(h)
+		}
+	}
+	disk, err := s.diskUse()
+	if err != nil {
+		return err
+	}
+	plan := s.cfg.Retention.plan(input, s.cfg.retainedBytes(), disk)
+	if len(plan) == 0 {
+		return nil
+	}
+	drops := make([]droppedPart, len(plan))
+	for i, d := range plan {
+		drops[i] = droppedPart{parts[d.part], d.reason}
+	}
+	if err := s.dropParts(drops); err != nil {
+		return err
+	}
+	s.lowerTimes()
+	return nil
+}
+
+// keepFrom is the least timestamp that some stream of the part keeps.
+func (s *Store) keepFrom(p *part) int64 {
+	least := int64(maxTime)
+	for _, r := range p.rules {
+		least = min(least, s.floors[r])
+	}
+	return max(least, p.retained.Load())
+}
+
+func (s *Store) diskUse() (diskUse, error) {
+	u := diskUse{used: s.diskBytes()}
+	if s.cfg.Retention.MinFreeShare == 0 {
+		return u, nil
+	}
+	var err error
+	if u.free, u.total, err = diskSpace(s.dir); err != nil {
+		return u, fmt.Errorf("free disk space: %w", err)
+	}
+	return u, nil
+}
+
+// lowerTimes corrects the newest time of streams whose newest rows are gone. The
+// caller holds commitMu, so that no part comes or goes.
+func (s *Store) lowerTimes() {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	stale := map[*stream]int64{}
-	for _, p := range s.parts {
+	parts, mems := s.parts, []*memTable{s.mem}
+	if s.sealed != nil {
+		mems = append(mems, s.sealed.mem)
+	}
+	newest := map[*stream]int64{}
+	for _, p := range parts {
+		h := p.hidden.Load()
 		for _, st := range p.streams {
-			if newest := st.maxTime.Load(); newest < limit {
-				stale[st] = newest
+			if _, ok := newest[st]; !ok {
+				newest[st] = minTime
+			}
+		}
+		for _, r := range p.runs {
+			if st := p.streams[r.stream]; r.latest >= h.floor(r.stream) {
+				newest[st] = max(newest[st], r.latest)
 			}
 		}
 	}
-	for _, p := range s.parts {
-		p.eachStream(minTime, maxTime, func(st *stream) { delete(stale, st) })
+	// While the tables are locked no row can arrive that the times leave out.
+	for _, m := range mems {
+		m.mu.RLock()
+		defer m.mu.RUnlock()
 	}
-	for st, newest := range stale {
-		if !s.mem.has(st) && (s.sealed == nil || !s.sealed.mem.has(st)) {
-			// A row that arrives right now raises the time, and then it stays.
-			st.maxTime.CompareAndSwap(newest, minTime)
+	for st, ts := range newest {
+		if inMemory(st, mems) {
+			continue
+		}
+		if now := st.maxTime.Load(); now > ts {
+			st.maxTime.CompareAndSwap(now, ts)
 		}
 	}
+}
+
+// inMemory reports whether one of the tables, which the caller has locked, has
+// rows of the stream.
+func inMemory(st *stream, mems []*memTable) bool {
+	for _, m := range mems {
+		if m.streams[st] != nil {
+			return true
+		}
+	}
+	return false
 }

@@ -17,8 +17,9 @@ type selection struct {
 	from, to int64
 
 	streams []*stream
-	refs    map[*stream]uint32 // index in streams
-	parts   []*part            // held until close
+	refs    map[*stream]uint32    // index in streams
+	parts   []*part               // held until close
+	hidden  map[*part]*hiddenRows // what does not count of them
 	mems    []*memTable
 
 	meter meter
@@ -56,6 +57,14 @@ func (s *selection) hold() {
 	}
 	if len(s.streams) > 0 {
 		s.parts, s.mems = s.store.hold(s.query.Table, s.from, s.to)
+		for _, p := range s.parts {
+			if h := p.hidden.Load(); h != nil {
+				if s.hidden == nil {
+					s.hidden = map[*part]*hiddenRows{}
+				}
+				s.hidden[p] = h
+			}
+		}
 	}
 }
 
@@ -93,6 +102,7 @@ const fewStreams = 16
 // indexes rule out are counted as skipped.
 func (s *selection) blocks(p *part, fn func(blockRange)) {
 	candidates := s.candidates(p)
+	h := s.hidden[p]
 	b := blockRange{part: p, least: maxTime, latest: minTime}
 	flush := func() {
 		if len(b.runs) > 0 {
@@ -106,7 +116,7 @@ func (s *selection) blocks(p *part, fn func(blockRange)) {
 	}
 	s.partRuns(p, func(r *runMeta, ref uint32) {
 		meta := &p.blocks[r.block]
-		if r.latest < s.from || r.least >= s.to || !p.visible(meta) {
+		if r.latest < max(s.from, h.floor(r.stream)) || r.least >= s.to || !p.visible(meta) {
 			return
 		}
 		if meta != b.meta {
@@ -198,12 +208,13 @@ func (s *selection) lost(meta *blockMeta, err error) {
 // selectTime returns the rows of matching streams in the time range, in the order
 // of the block, and of how many runs they are. The rows are the reader's to keep.
 func (s *selection) selectTime(p *part, r *blockReader) ([]uint32, int) {
+	h := s.hidden[p]
 	selected := r.selected[:0]
 	runs, first := 0, 0
 	for _, run := range r.header.runs {
 		times := r.times[first : first+run.rows]
 		if _, ok := s.refs[p.streams[run.stream]]; ok {
-			lo, _ := slices.BinarySearch(times, s.from)
+			lo, _ := slices.BinarySearch(times, max(s.from, h.floor(run.stream)))
 			hi, _ := slices.BinarySearch(times, s.to)
 			if lo < hi {
 				runs++

@@ -38,6 +38,7 @@ type Store struct {
 
 	registry *registry
 	wal      *wal
+	rules    []retentionRule
 
 	// Owned by the committer.
 	senders     dedupe
@@ -48,10 +49,11 @@ type Store struct {
 
 	lastAppend atomic.Int64 // Unix nanoseconds
 
-	appends   chan *appendRequest
-	rotations chan rotation
-	flushes   chan struct{}
-	mergeable chan struct{}
+	appends    chan *appendRequest
+	rotations  chan rotation
+	flushes    chan struct{}
+	mergeable  chan struct{}
+	retentions chan struct{}
 
 	// mu guards the view that queries take: which rows are where.
 	mu       sync.RWMutex
@@ -63,8 +65,10 @@ type Store struct {
 	// commitMu serializes changes of the manifest; take it before mu.
 	commitMu  sync.Mutex
 	manifest  manifest
-	lostParts []partMeta // listed but unreadable
-	unsynced  error      // why the current manifest may not survive a crash of the machine
+	lostParts []partMeta  // listed but unreadable
+	deletions []*deletion // oldest first
+	floors    []int64     // the least timestamp that each rule keeps; nil before the first look at the clock
+	unsynced  error       // why the current manifest may not survive a crash of the machine
 
 	partBytes atomic.Int64
 	nextPart  atomic.Uint64
@@ -105,15 +109,20 @@ func Open(dir string, opts Options) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, dir: dir, log: opts.Logger, clock: opts.Clock, registerer: opts.Registerer,
-		registry:  newRegistry(cfg.MaxStreams),
-		indexes:   newIndexCache(cfg.IndexCacheBytes),
-		wal:       &wal{dir: filepath.Join(dir, "wal")},
-		senders:   dedupe{},
-		appends:   make(chan *appendRequest),
-		rotations: make(chan rotation),
-		flushes:   make(chan struct{}, 1),
-		mergeable: make(chan struct{}, 1),
-		closing:   make(chan struct{}),
+		registry:   newRegistry(cfg.MaxStreams),
+		indexes:    newIndexCache(cfg.IndexCacheBytes),
+		wal:        &wal{dir: filepath.Join(dir, "wal")},
+		senders:    dedupe{},
+		appends:    make(chan *appendRequest),
+		rotations:  make(chan rotation),
+		flushes:    make(chan struct{}, 1),
+		mergeable:  make(chan struct{}, 1),
+		retentions: make(chan struct{}, 1),
+		closing:    make(chan struct{}),
+	}
+	var err error
+	if s.rules, err = cfg.Retention.compile(); err != nil {
+		return nil, fmt.Errorf("columnar: %w", err)
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -130,12 +139,13 @@ func Open(dir string, opts Options) (*Store, error) {
 			return nil, fmt.Errorf("open store %s: %w", dir, errors.Join(err, s.abandon()))
 		}
 	}
-	s.background.Add(5)
+	s.background.Add(6)
 	go s.commitLoop()
 	go s.syncLoop()
 	go s.ageLoop()
 	go s.flushLoop()
 	go s.mergeLoop()
+	go s.retentionLoop()
 	return s, nil
 }
 

@@ -133,6 +133,15 @@ func (g *generator) batch() columnar.Batch {
 	return b
 }
 
+// deletion is narrow as a rule, so that most rows stay.
+func (g *generator) deletion() columnar.Deletion {
+	q := g.query()
+	for len(q.Lines)+len(q.Fields) == 0 || q.From < -1<<61 && g.IntN(3) > 0 {
+		q = g.query()
+	}
+	return columnar.Deletion{Table: q.Table, Tenants: q.Tenants, From: q.From, To: max(q.To, q.From+1), Matchers: q.Matchers, Lines: q.Lines, Fields: q.Fields}
+}
+
 func (g *generator) query() columnar.Query {
 	q := columnar.Query{Table: pick(g, columnar.Logs, columnar.Logs, columnar.Spans), From: -1 << 62, To: 1 << 62}
 	if g.IntN(2) == 0 {
@@ -190,6 +199,9 @@ func (g *generator) step(t testing.TB, e columnar.Engine, o *Oracle) {
 	}
 	if g.IntN(4) == 0 {
 		flush(t, e)
+	}
+	if g.IntN(6) == 0 {
+		remove(t, e, o, g.deletion())
 	}
 	for range 8 {
 		q := g.query()

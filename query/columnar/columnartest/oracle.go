@@ -23,6 +23,8 @@ type Oracle struct {
 	rows   []oracleRow
 	newest map[[2]string]uint64
 	closed bool
+
+	deletions []columnar.Deletion
 }
 
 type oracleRow struct {

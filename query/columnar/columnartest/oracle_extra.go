@@ -144,14 +144,3 @@ func (o *Oracle) FieldValues(_ context.Context, q columnar.CatalogQuery, name st
 	}
 	return out, false, nil
 }
-
-// Delete implements columnar.Deleter.
-func (o *Oracle) Delete(context.Context, columnar.Deletion) (string, error) {
-	return "", errors.ErrUnsupported
-}
-
-// Deletions implements columnar.Deleter.
-func (o *Oracle) Deletions(context.Context) ([]columnar.Deletion, error) { return nil, nil }
-
-// CancelDeletion implements columnar.Deleter.
-func (o *Oracle) CancelDeletion(context.Context, string) error { return columnar.ErrNoDeletion }

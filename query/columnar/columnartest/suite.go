@@ -44,6 +44,9 @@ func Run(t *testing.T, open func(t testing.TB) columnar.Engine) {
 		{"SnapshotOfACursor", testSnapshot},
 		{"Concurrency", testConcurrency},
 		{"Retain", testRetain},
+		{"Delete", testDelete},
+		{"DeletePredicates", testDeletePredicates},
+		{"BadDeletions", testBadDeletions},
 		{"Closed", testClosed},
 		{"Count", testCount},
 		{"CountGroups", testCountGroups},
@@ -62,6 +65,7 @@ func Run(t *testing.T, open func(t testing.TB) columnar.Engine) {
 func RunWithReopen(t *testing.T, open OpenFunc) {
 	Run(t, func(t testing.TB) columnar.Engine { return open(t, t.TempDir()) })
 	t.Run("Reopen", func(t *testing.T) { testReopen(t, open) })
+	t.Run("DeleteReopen", func(t *testing.T) { testDeleteReopen(t, open) })
 	t.Run("DifferentialReopen", func(t *testing.T) { testDifferentialReopen(t, open) })
 }
 
