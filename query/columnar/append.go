@@ -258,8 +258,18 @@ func (s *Store) makeRoom() error {
 	return nil
 }
 
-// checkDisk refuses appends beyond the bounds on disk space.
+// checkDisk refuses appends beyond the bounds on disk space, and lets retention
+// look whether something can go.
 func (s *Store) checkDisk() error {
+	err := s.diskBound()
+	if now := s.clock.Now(); err != nil && now.Sub(s.refused) >= 100*time.Millisecond {
+		s.refused = now
+		notify(s.retentions)
+	}
+	return err
+}
+
+func (s *Store) diskBound() error {
 	if used := s.diskBytes(); s.cfg.MaxBytes > 0 && used >= s.cfg.MaxBytes {
 		return fmt.Errorf("%w: %d bytes on disk, maxBytes is %d", ErrFull, used, s.cfg.MaxBytes)
 	}

@@ -46,6 +46,7 @@ type Store struct {
 	group       []byte
 	free        int64
 	freeChecked time.Time
+	refused     time.Time // when retention was last asked for room
 
 	lastAppend atomic.Int64 // Unix nanoseconds
 

@@ -2,9 +2,11 @@ package columnar
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,4 +140,28 @@ func TestRequiredLiteral(t *testing.T) {
 		require.Equal(t, want.literal, literal, expression)
 		require.Equal(t, want.whole, whole, expression)
 	}
+}
+
+// Any text is a selector or an error, and what was read means the same when it is
+// written and read again.
+func FuzzSelector(f *testing.F) {
+	for _, text := range []string{`{}`, `{a="b"}`, "{a=~`x|y`,\"b.c\"!=\"\\n\",}", `{a=b}`, `{a="`, `{a="b"}}`} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		ms, err := parseSelector(text)
+		if err != nil {
+			return
+		}
+		var again []string
+		for _, m := range ms {
+			again = append(again, fmt.Sprintf("%q%s%q", m.Name, m.Type, m.Value))
+		}
+		back, err := parseSelector("{" + strings.Join(again, ",") + "}")
+		require.NoError(t, err, text)
+		require.Len(t, back, len(ms))
+		for i := range ms {
+			require.Equal(t, ms[i].String(), back[i].String())
+		}
+	})
 }
