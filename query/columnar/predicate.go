@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,7 +17,10 @@ type linePredicate struct {
 	// literal is in every line that matches the un-negated predicate; empty means
 	// that nothing is known.
 	literal string
-	re      *regexp.Regexp // nil: the literal decides alone
+	re      *regexp.Regexp // nil: the literal, or anyOf, decides alone
+	// anyOf are all the texts that the expression stands for: containing one is what
+	// it asks for. An expression of two words took 14 µs a line.
+	anyOf []string
 }
 
 func compileLine(p LinePredicate) (linePredicate, error) {
@@ -32,13 +36,22 @@ func compileLine(p LinePredicate) (linePredicate, error) {
 		if whole {
 			re = nil
 		}
-		return linePredicate{negated: p.Op == NotMatches, literal: literal, re: re}, nil
+		out := linePredicate{negated: p.Op == NotMatches, literal: literal, re: re}
+		if literal == "" {
+			if out.anyOf = texts(p.Text); out.anyOf != nil {
+				out.re = nil
+			}
+		}
+		return out, nil
 	}
 	return linePredicate{}, fmt.Errorf("line predicate: unknown operation %d", p.Op)
 }
 
 func (p *linePredicate) holds(line string) bool {
 	matched := strings.Contains(line, p.literal)
+	if p.anyOf != nil {
+		matched = slices.ContainsFunc(p.anyOf, func(text string) bool { return strings.Contains(line, text) })
+	}
 	if matched && p.re != nil {
 		matched = p.re.MatchString(line)
 	}
@@ -56,6 +69,80 @@ func requiredLiteral(expression string) (literal string, whole bool) {
 	re = re.Simplify()
 	literal = longestLiteral(re)
 	return literal, literal != "" && re.Op == syntax.OpLiteral
+}
+
+// maxTexts bounds how many searches of a line replace an expression.
+const maxTexts = 16
+
+// texts is all the texts that an expression stands for, or nil when there are too
+// many or an empty one.
+func texts(expression string) []string {
+	re, err := syntax.Parse(expression, syntax.Perl)
+	if err != nil {
+		return nil
+	}
+	all := expand(re.Simplify())
+	if slices.Contains(all, "") {
+		return nil
+	}
+	return all
+}
+
+// expand returns nil for what does not stand for a few texts.
+func expand(re *syntax.Regexp) []string {
+	switch re.Op {
+	case syntax.OpEmptyMatch:
+		return []string{""}
+	case syntax.OpLiteral:
+		if re.Flags&syntax.FoldCase == 0 && !slices.Contains(re.Rune, '\uFFFD') {
+			return []string{string(re.Rune)}
+		}
+	case syntax.OpCharClass:
+		var out []string
+		for i := 0; i < len(re.Rune); i += 2 {
+			if lo, hi := re.Rune[i], re.Rune[i+1]; hi-lo >= maxTexts || lo <= '\uFFFD' && hi >= '\uFFFD' {
+				return nil
+			}
+			for r := re.Rune[i]; r <= re.Rune[i+1]; r++ {
+				out = append(out, string(r))
+			}
+		}
+		return atMost(out)
+	case syntax.OpCapture:
+		return expand(re.Sub[0])
+	case syntax.OpAlternate:
+		var out []string
+		for _, sub := range re.Sub {
+			one := expand(sub)
+			if one == nil {
+				return nil
+			}
+			out = append(out, one...)
+		}
+		return atMost(out)
+	case syntax.OpConcat:
+		out := []string{""}
+		for _, sub := range re.Sub {
+			var longer []string
+			for _, tail := range expand(sub) {
+				for _, head := range out {
+					longer = append(longer, head+tail)
+				}
+			}
+			if out = atMost(longer); out == nil {
+				return nil
+			}
+		}
+		return out
+	}
+	return nil
+}
+
+func atMost(texts []string) []string {
+	if len(texts) == 0 || len(texts) > maxTexts {
+		return nil
+	}
+	return texts
 }
 
 func longestLiteral(re *syntax.Regexp) string {
