@@ -111,6 +111,7 @@ func (s *Store) CancelDeletion(ctx context.Context, id string) error {
 	if err := s.commitDeletions(s.manifest, left); err != nil {
 		return fmt.Errorf("cancel deletion: %w", err)
 	}
+	notify(s.mergeable) // a merge may have been given up for it
 	s.metrics.deletions.WithLabelValues("canceled").Inc()
 	s.log.Info("deletion canceled", "id", id)
 	return nil

@@ -53,6 +53,8 @@ type partMeta struct {
 	Latest int64 `json:"latest"`
 	// RetainedFrom hides blocks whose rows are all older; retention raises it.
 	RetainedFrom int64 `json:"retainedFrom"`
+	// Checksum is the CRC-32C of the whole file; 0 in parts of before version 2.
+	Checksum uint32 `json:"checksum,omitempty"`
 	// Purged is the last deletion up to which the part has no row of any.
 	Purged uint64 `json:"purged,omitempty"`
 }
@@ -227,15 +229,11 @@ func (s *Store) storeManifest(m manifest) error {
 	if err != nil {
 		return err
 	}
-	tmp := s.manifestPath() + ".tmp"
 	if err := syncDir(s.partsDir()); err != nil {
 		return err
 	}
-	if err := writeFileSync(tmp, data); err != nil {
+	if err := replaceFile(s.manifestPath(), data); err != nil {
 		return fmt.Errorf("write manifest: %w", err)
-	}
-	if err := os.Rename(tmp, s.manifestPath()); err != nil {
-		return fmt.Errorf("replace manifest: %w", err)
 	}
 	s.manifest = m
 	// From here on the new manifest counts for this process and for the next one.
@@ -247,8 +245,11 @@ func (s *Store) storeManifest(m manifest) error {
 	return nil
 }
 
-func writeFileSync(path string, data []byte) error {
-	f, err := os.Create(path)
+// replaceFile makes the file hold data, or leaves it as it was. A failed attempt
+// leaves no litter behind, which on a full disk would keep the next one from room.
+func replaceFile(path string, data []byte) error {
+	tmp := path + ".tmp"
+	f, err := os.Create(tmp)
 	if err != nil {
 		return err
 	}
@@ -256,7 +257,13 @@ func writeFileSync(path string, data []byte) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	return errors.Join(err, f.Close())
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return nil
 }
 
 // openParts opens what the manifest lists and removes what it does not.

@@ -20,6 +20,7 @@ type metrics struct {
 	dropped      *prometheus.CounterVec // reason; bytes of parts
 	droppedRows  *prometheus.CounterVec // reason
 	droppedParts *prometheus.CounterVec // reason
+	snapshots    prometheus.Counter
 	deletions    *prometheus.CounterVec // what became of them: accepted, done, canceled
 	rowsLost     *prometheus.CounterVec // table
 
@@ -46,6 +47,7 @@ func newMetrics(s *Store) *metrics {
 		dropped:      vec("dropped_bytes_total", "Bytes on disk that dropped rows took, by reason.", "reason"),
 		droppedRows:  vec("dropped_rows_total", "Rows that retention and deletions took from the disk, by reason.", "reason"),
 		droppedParts: vec("dropped_parts_total", "Whole parts dropped, by reason.", "reason"),
+		snapshots:    counter("snapshots_total", "Snapshots written."),
 		deletions:    vec("deletions_total", "Deletions, by what became of them.", "outcome"),
 		rowsLost:     vec("lost_rows_total", "Rows that a damaged block took with it when it was merged away.", "table"),
 	}
@@ -70,7 +72,7 @@ func newMetrics(s *Store) *metrics {
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "yagura_columnar_" + name, Help: help}, f)
 	}
-	m.all = []prometheus.Collector{m.batches, m.rows, m.bytes, m.walBytes, m.walSyncs, m.corrupt, m.flushes, m.merges, m.mergeBytes, m.dropped, m.droppedRows, m.droppedParts, m.deletions, m.rowsLost,
+	m.all = []prometheus.Collector{m.batches, m.rows, m.bytes, m.walBytes, m.walSyncs, m.corrupt, m.flushes, m.merges, m.mergeBytes, m.dropped, m.droppedRows, m.droppedParts, m.deletions, m.snapshots, m.rowsLost,
 		gauge("memtable_bytes", "Uncompressed bytes in memory tables.", func() float64 { return float64(s.memBytes()) }),
 		gauge("parts", "Parts on disk.", func() float64 { return float64(s.partCount()) }),
 		gauge("disk_bytes", "Bytes of parts and write-ahead log on disk.", func() float64 { return float64(s.diskBytes()) }),

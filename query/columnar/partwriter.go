@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 
 	"github.com/klauspost/compress/zstd"
@@ -15,6 +16,7 @@ type partWriter struct {
 	meta    partMeta
 	path    string
 	file    *os.File
+	sum     *sumWriter
 	out     *bufio.Writer
 	offset  int64
 	builder *blockBuilder
@@ -36,7 +38,8 @@ func (s *Store) newPartWriter(m partMeta, enc *zstd.Encoder) (*partWriter, error
 	if err != nil {
 		return nil, fmt.Errorf("create part: %w", err)
 	}
-	w.file, w.out = f, bufio.NewWriterSize(f, 256<<10)
+	w.file, w.sum = f, &sumWriter{file: f}
+	w.out = bufio.NewWriterSize(w.sum, 256<<10)
 	if _, err := w.out.Write(partMagic); err != nil {
 		return nil, errors.Join(fmt.Errorf("write part: %w", err), w.abort())
 	}
@@ -169,7 +172,23 @@ func (w *partWriter) writeIndex() error {
 	if err := w.out.Flush(); err != nil {
 		return err
 	}
+	w.meta.Checksum = w.sum.sum
 	return w.file.Sync()
+}
+
+// sumWriter keeps the CRC-32C of everything written.
+type sumWriter struct {
+	file *os.File // or nil
+	sum  uint32
+}
+
+func (w *sumWriter) Write(b []byte) (int, error) {
+	n, err := len(b), error(nil)
+	if w.file != nil {
+		n, err = w.file.Write(b)
+	}
+	w.sum = crc32.Update(w.sum, castagnoli, b[:n])
+	return n, err
 }
 
 // abort removes the file.
