@@ -109,12 +109,14 @@ type rowBatch struct {
 	bytes   map[columnar.Tenant]int64
 	refused refusals
 	rows    int
+	levels  bool // levels are found out
 }
 
 // rowStream is a stream that rows are added to. refused is why none may be.
 type rowStream struct {
 	tenant        columnar.Tenant
 	labels        labels.Labels
+	level         string // that the labels name, if levels are found out
 	rows          []columnar.Row
 	refused, text string
 }
@@ -127,6 +129,7 @@ func (g *Ingester) newRowBatch(id columnar.BatchID, table columnar.Table, signal
 		batch:  columnar.Batch{ID: id, Table: table},
 		byKey:  make(map[string]*rowStream),
 		bytes:  make(map[columnar.Tenant]int64),
+		levels: table == columnar.Logs && g.cfg.DiscoverLevel,
 	}
 }
 
@@ -142,6 +145,9 @@ func (b *rowBatch) stream(ls labels.Labels) *rowStream {
 		s.refused = reasonTooManyStreams
 		s.text = fmt.Sprintf("stream %s is new, and maxStreamsPerTenant %d or maxStreams %d is reached", shortLabels(ls), b.g.cfg.MaxStreamsPerTenant, b.g.cfg.MaxStreams)
 	}
+	if b.levels {
+		s.level = levelOfLabels(ls)
+	}
 	b.byKey[string(key)] = s
 	b.streams = append(b.streams, s)
 	return s
@@ -156,6 +162,9 @@ func (b *rowBatch) add(s *rowStream, r columnar.Row) {
 	if reason != "" {
 		b.refused.add(s.tenant, reason, text, 1)
 		return
+	}
+	if b.levels {
+		addLevel(&r, s.level)
 	}
 	s.rows = append(s.rows, r)
 	b.bytes[s.tenant] += int64(size)

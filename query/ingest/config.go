@@ -54,6 +54,16 @@ type Config struct {
 	// MaxTenantLabels is the most tenants that get series of their own in our own
 	// metrics; the others are counted together. Default 100.
 	MaxTenantLabels int `json:"maxTenantLabels"`
+	// DiscoverServiceName are the stream labels that a log stream without
+	// service_name gets one from, the best first; unknown_service when it has none of
+	// them. An empty list leaves streams as they are sent. Default: service, app,
+	// application, app_name, name, app_kubernetes_io_name, container, container_name,
+	// k8s_container_name, component, workload, job, k8s_job_name.
+	DiscoverServiceName []string `json:"discoverServiceName"`
+	// DiscoverLevel adds the structured metadata detected_level to each log line: from
+	// a label or field that names one, OTLP's severity number, a key of JSON or logfmt,
+	// or the first word that is a level, and else unknown. Default true.
+	DiscoverLevel bool `json:"discoverLevel"`
 }
 
 // DefaultConfig returns the defaults that the fields of Config name.
@@ -75,6 +85,8 @@ func DefaultConfig() Config {
 		MaxFutureTime:       model.Duration(10 * time.Minute),
 		TenantBurstBytes:    16 << 20,
 		MaxTenantLabels:     100,
+		DiscoverServiceName: defaultServiceLabels(),
+		DiscoverLevel:       true,
 	}
 }
 

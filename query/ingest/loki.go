@@ -20,7 +20,7 @@ import (
 )
 
 // pushLoki takes Loki's push: protobuf in snappy, or JSON. Labels stay as they
-// were sent. Lines that are refused do not keep the others from being stored; the
+// were sent, but for a service_name that is found out. Lines that are refused do not keep the others from being stored; the
 // answer is then 400 (429 when a stream limit is the reason), as Loki's is.
 func (g *Ingester) pushLoki(c echo.Context) error {
 	b, err := g.storeLoki(c.Request())
@@ -102,7 +102,7 @@ func (g *Ingester) decodeLokiProto(b *rowBatch, body []byte) error {
 		if err != nil {
 			return fmt.Errorf("streams[%d]: labels %q: %w", i, short(s.Labels), err)
 		}
-		stream := b.stream(ls)
+		stream := b.stream(g.cfg.withServiceName(ls))
 		for _, e := range s.Entries {
 			row := columnar.Row{Timestamp: unixNano(e.Timestamp), Line: e.Line}
 			for _, f := range e.StructuredMetadata {
@@ -179,7 +179,7 @@ func decodeLokiJSON(b *rowBatch, body []byte) error {
 		return fmt.Errorf("decode push: there is something after the JSON object")
 	}
 	for _, s := range req.Streams {
-		stream := b.stream(labels.FromMap(s.Stream))
+		stream := b.stream(b.g.cfg.withServiceName(labels.FromMap(s.Stream)))
 		for _, e := range s.Values {
 			row := columnar.Row{Timestamp: e.timestamp, Line: e.line}
 			for name, value := range e.fields {

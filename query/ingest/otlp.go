@@ -88,7 +88,7 @@ func (g *Ingester) exportLogs(ctx context.Context, id columnar.BatchID, body []b
 	now := b.now.UnixNano()
 	for _, rl := range req.Logs().ResourceLogs().All() {
 		attributes := rl.Resource().Attributes()
-		stream := b.stream(StreamLabels(attributes))
+		stream := b.stream(g.cfg.withServiceName(StreamLabels(attributes)))
 		for _, sl := range rl.ScopeLogs().All() {
 			shared := resourceFields(attributes, sl.Scope())
 			for _, rec := range sl.LogRecords().All() {

@@ -15,11 +15,18 @@ const (
 )
 
 // Register mounts every way in below the root: /v1/{logs,traces,metrics} (OTLP),
-// /prometheus/api/v1/write and /loki/api/v1/push.
+// /prometheus/api/v1/write, /loki/api/v1/push, and OTLP logs where senders to Loki
+// expect them, alone and below /loki.
 func (g *Ingester) Register(root *echo.Group) {
 	g.RegisterOTLP(root.Group("/v1"))
 	root.POST("/prometheus/api/v1/write", g.remoteWrite)
 	root.POST("/loki/api/v1/push", g.pushLoki)
+	for _, s := range otlpSignals {
+		if s.name == signalLogs {
+			root.POST("/otlp/v1/logs", g.otlpHandler(s))
+			root.POST("/loki/otlp/v1/logs", g.otlpHandler(s))
+		}
+	}
 }
 
 // RegisterOTLP mounts OTLP/HTTP alone, for a listener of its own: below group,

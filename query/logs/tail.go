@@ -144,7 +144,9 @@ type tailKey struct {
 	line      string
 }
 
-func (e tailEntry) key() tailKey { return tailKey{e.entry.Timestamp.UnixNano(), e.labels, e.entry.Line} }
+func (e tailEntry) key() tailKey {
+	return tailKey{e.entry.Timestamp.UnixNano(), e.labels, e.entry.Line}
+}
 
 // remember takes the lines before, oldest first.
 func (s *tailSession) remember(streams logqlmodel.Streams) {
