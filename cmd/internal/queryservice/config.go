@@ -26,6 +26,10 @@ type Config struct {
 	// own, metrics.retention. Default 15d.
 	Retention model.Duration `json:"retention"`
 
+	// AdminAPI serves POST /api/v1/admin/snapshot, which whoever reaches the port may
+	// then call. Default false.
+	AdminAPI bool `json:"adminAPI"`
+
 	Server  server.Config   `json:"server"`
 	Ingest  ingest.Config   `json:"ingest"`
 	Metrics metrics.Config  `json:"metrics"`
