@@ -17,52 +17,48 @@ import (
 	"github.com/yagura-dev/yagura/query/logs"
 	"github.com/yagura-dev/yagura/query/metrics"
 	"github.com/yagura-dev/yagura/query/server"
+	"github.com/yagura-dev/yagura/query/spanmetrics"
 	"github.com/yagura-dev/yagura/query/traces"
 )
 
 // Config is the query section of the configuration file.
 type Config struct {
-	// Retention is the age at which logs and spans are dropped. Metrics have their
-	// own, metrics.retention. Default 15d.
-	Retention model.Duration `json:"retention"`
-
-	// AdminAPI serves POST /api/v1/admin/snapshot, which whoever reaches the port may
-	// then call. Default false.
-	AdminAPI bool `json:"adminAPI"`
-
 	Server  server.Config   `json:"server"`
 	Ingest  ingest.Config   `json:"ingest"`
 	Metrics metrics.Config  `json:"metrics"`
 	Store   columnar.Config `json:"store"`
 	Logs    logs.Config     `json:"logs"`
 	Traces  traces.Config   `json:"traces"`
+
+	SpanMetrics spanmetrics.Config `json:"spanMetrics"`
 }
 
-// DefaultConfig is the configuration of an empty file.
+// DefaultConfig is the configuration of an empty file. Logs and spans are kept for
+// 15 days.
 func DefaultConfig() Config {
-	return Config{
-		Retention: model.Duration(15 * 24 * time.Hour),
-		Server:    server.DefaultConfig(),
-		Ingest:    ingest.DefaultConfig(),
-		Metrics:   metrics.DefaultConfig(),
-		Store:     columnar.DefaultConfig(),
-		Logs:      logs.DefaultConfig(),
-		Traces:    traces.DefaultConfig(),
+	c := Config{
+		Server:      server.DefaultConfig(),
+		Ingest:      ingest.DefaultConfig(),
+		Metrics:     metrics.DefaultConfig(),
+		Store:       columnar.DefaultConfig(),
+		Logs:        logs.DefaultConfig(),
+		Traces:      traces.DefaultConfig(),
+		SpanMetrics: spanmetrics.DefaultConfig(),
 	}
+	c.Store.Retention.MaxAge = model.Duration(15 * 24 * time.Hour)
+	return c
 }
 
 // Validate reports every setting that makes no sense, by its path in the file.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Retention <= 0 {
-		errs = append(errs, fmt.Errorf("query.retention: want more than 0, got %s", c.Retention))
-	}
 	for _, section := range []struct {
 		name     string
 		validate func() error
 	}{
 		{"server", c.Server.Validate}, {"ingest", c.Ingest.Validate}, {"metrics", c.Metrics.Validate},
 		{"store", c.Store.Validate}, {"logs", c.Logs.Validate}, {"traces", c.Traces.Validate},
+		{"spanMetrics", c.SpanMetrics.Validate},
 	} {
 		if err := section.validate(); err != nil {
 			errs = append(errs, fmt.Errorf("query.%s: %w", section.name, err))

@@ -20,13 +20,10 @@ import (
 	"github.com/yagura-dev/yagura/query/logs"
 	"github.com/yagura-dev/yagura/query/metrics"
 	"github.com/yagura-dev/yagura/query/server"
+	"github.com/yagura-dev/yagura/query/spanmetrics"
 	"github.com/yagura-dev/yagura/query/traces"
 	"github.com/yagura-dev/yagura/ui"
 )
-
-// retainEvery is how often old logs and spans are looked for. They go by whole
-// blocks of a day, so more often would find nothing.
-const retainEvery = 10 * time.Minute
 
 // Service is an opened query service. Close it after its parts have ended.
 type Service struct {
@@ -34,6 +31,7 @@ type Service struct {
 	logger   *slog.Logger
 	rows     *columnar.Store
 	samples  *metrics.Store
+	spans    *spanmetrics.Generator
 	tailers  *logs.Tailers
 	ingester *ingest.Ingester
 	server   *server.Server
@@ -60,7 +58,14 @@ func Open(ctx context.Context, cfg Config, data string, logger *slog.Logger, reg
 	}); err != nil {
 		return nil, fmt.Errorf("open the store of metrics: %w", err)
 	}
-	s.tailers = logs.NewTailers(s.rows, cfg.Logs, reg)
+	// A batch passes the tails and the span metrics on its way; each looks at what the
+	// store has taken for the first time.
+	if s.spans, err = spanmetrics.New(spanmetrics.Options{
+		Config: cfg.SpanMetrics, Rows: s.rows, Samples: s.samples, Logger: logger.With("room", "spanmetrics"), Registerer: reg,
+	}); err != nil {
+		return nil, fmt.Errorf("create span metrics: %w", err)
+	}
+	s.tailers = logs.NewTailers(s.spans, cfg.Logs, reg)
 	if s.ingester, err = ingest.New(ingest.Options{
 		Config: cfg.Ingest, Samples: s.samples, Rows: s.tailers, SampleWindow: time.Duration(cfg.Metrics.OutOfOrderWindow),
 		Logger: logger.With("room", "ingest"), Registerer: reg,
@@ -68,25 +73,27 @@ func Open(ctx context.Context, cfg Config, data string, logger *slog.Logger, reg
 		return nil, fmt.Errorf("create ingest: %w", err)
 	}
 	logsAPI, err := logs.NewAPI(logs.Options{
-		Config: cfg.Logs, Rows: s.rows, Tailers: s.tailers, Limits: map[string]any{"retention_period": cfg.Retention},
+		Config: cfg.Logs, Rows: s.rows, Tailers: s.tailers, Limits: map[string]any{"retention_period": cfg.Store.Retention.MaxAge},
 		Logger: logger.With("room", "logs"), Registerer: reg,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("create the logs API: %w", err)
 	}
-	tracesAPI, err := traces.NewAPI(s.rows, cfg.Traces, logger.With("room", "traces"), reg)
+	tracesAPI, err := traces.NewAPI(s.rows, cfg.Traces, logger.With("room", "traces"), reg,
+		traces.WithMetrics(spanmetrics.NewEvaluator(s.samples.Engine(), s.samples.Queryable())))
 	if err != nil {
 		return nil, fmt.Errorf("create the traces API: %w", err)
 	}
+	mounts := []server.Mount{
+		{Prefix: "", Routes: s.ingester},
+		{Prefix: "/prometheus", Routes: s.samples},
+		{Prefix: "/loki", Routes: logsAPI},
+		{Prefix: "/jaeger", Routes: tracesAPI},
+	}
 	s.server, err = server.New(server.Options{
 		Config: cfg.Server,
-		Mounts: []server.Mount{
-			{Prefix: "", Routes: s.ingester},
-			{Prefix: "/prometheus", Routes: s.samples},
-			{Prefix: "/loki", Routes: logsAPI},
-			{Prefix: "/jaeger", Routes: tracesAPI},
-		},
-		UI: ui.Files(),
+		Mounts: mounts,
+		UI:     ui.Files(),
 		// The stores replay their logs in Open, so that a server that listens is ready
 		// until a log can no longer be written.
 		Ready:  s.samples.Ready,
@@ -129,7 +136,7 @@ type Listeners struct {
 func (s *Service) Parts(l Listeners) []lifecycle.Part {
 	parts := []lifecycle.Part{
 		{Name: "query", Run: func(ctx context.Context) error { return s.server.Run(ctx, l.HTTP) }},
-		{Name: "retention", Run: s.retain},
+		{Name: "span-metrics", Run: s.spans.Run},
 	}
 	if l.OTLPGRPC != nil {
 		parts = append(parts, lifecycle.Part{Name: "otlp-grpc", Run: func(ctx context.Context) error { return s.serveGRPC(ctx, l.OTLPGRPC) }})
@@ -138,21 +145,6 @@ func (s *Service) Parts(l Listeners) []lifecycle.Part {
 		parts = append(parts, lifecycle.Part{Name: "otlp-http", Run: func(ctx context.Context) error { return s.serveOTLP(ctx, l.OTLPHTTP) }})
 	}
 	return parts
-}
-
-func (s *Service) retain(ctx context.Context) error {
-	ticker := time.NewTicker(retainEvery)
-	defer ticker.Stop()
-	for {
-		if err := s.rows.Retain(ctx, time.Now().Add(-time.Duration(s.cfg.Retention))); err != nil && ctx.Err() == nil {
-			s.logger.Error("old logs and spans not dropped; trying again later", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-	}
 }
 
 func (s *Service) serveGRPC(ctx context.Context, lis net.Listener) error {

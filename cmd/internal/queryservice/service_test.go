@@ -149,9 +149,9 @@ func TestConfigNamesTheField(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	c.Retention, c.Server.DrainTimeout = 0, 0
+	c.Store.Retention.MaxAge, c.Server.DrainTimeout = -1, 0
 	err := c.Validate()
-	for _, want := range []string{"query.retention", "query.server: drainTimeout"} {
+	for _, want := range []string{"query.store: retention.maxAge", "query.server: drainTimeout"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want one that names %s", err, want)
 		}
