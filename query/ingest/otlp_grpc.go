@@ -2,30 +2,31 @@ package ingest
 
 import (
 	"context"
-	"fmt"
 	"runtime/debug"
 	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	grpcencoding "google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/gzip" // accepts gzip'ed requests
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
 
-// NewGRPCServer returns a gRPC server with OTLP's three services. The caller
-// listens and serves, and stops it with GracefulStop.
+// NewGRPCServer returns a gRPC server with OTLP's three services. The caller may
+// register others, listens and serves, and stops it with GracefulStop.
 //
 // Messages are handed to the handlers as bytes, so that they take the same path
 // as those that come over HTTP: a limit on nesting before they are decoded, and
 // InvalidArgument for what cannot be.
 func (g *Ingester) NewGRPCServer(opts ...grpc.ServerOption) *grpc.Server {
 	opts = append([]grpc.ServerOption{
-		grpc.ForceServerCodecV2(rawCodec{}),
+		grpc.ForceServerCodecV2(rawCodec{grpcencoding.GetCodecV2("proto")}),
 		grpc.MaxRecvMsgSize(int(g.cfg.MaxDecodedBytes)),
 		grpc.MaxConcurrentStreams(maxConcurrentCalls),
 		grpc.ChainUnaryInterceptor(g.recoverRPC),
+		grpc.ChainStreamInterceptor(g.recoverStream),
 	}, opts...)
 	s := grpc.NewServer(opts...)
 	for _, signal := range otlpSignals {
@@ -41,23 +42,24 @@ const maxConcurrentCalls = 32
 // rawMessage is a message that is still encoded.
 type rawMessage []byte
 
-// rawCodec passes messages through as bytes.
-type rawCodec struct{}
+// rawCodec passes OTLP's messages through as bytes, and those of other services to
+// the codec that gRPC has for them.
+type rawCodec struct{ others grpcencoding.CodecV2 }
 
 func (rawCodec) Name() string { return "proto" }
 
-func (rawCodec) Marshal(v any) (mem.BufferSlice, error) {
+func (c rawCodec) Marshal(v any) (mem.BufferSlice, error) {
 	b, ok := v.(rawMessage)
 	if !ok {
-		return nil, fmt.Errorf("cannot encode %T", v)
+		return c.others.Marshal(v)
 	}
 	return mem.BufferSlice{mem.SliceBuffer(b)}, nil
 }
 
-func (rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
+func (c rawCodec) Unmarshal(data mem.BufferSlice, v any) error {
 	b, ok := v.(*rawMessage)
 	if !ok {
-		return fmt.Errorf("cannot decode into %T", v)
+		return c.others.Unmarshal(data, v)
 	}
 	*b = data.Materialize()
 	return nil
@@ -117,10 +119,24 @@ func (g *Ingester) exportRPC(ctx context.Context, s otlpSignal, body rawMessage)
 func (g *Ingester) recoverRPC(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			g.telemetry.rejected.WithLabelValues(protocolOTLPGRPC, "", "panic").Inc()
-			g.logger.Error("panic in a gRPC handler", "method", info.FullMethod, "panic", p, "stack", string(debug.Stack()))
-			err = status.Error(codes.Internal, "internal error")
+			err = g.panicked(info.FullMethod, p)
 		}
 	}()
 	return handler(ctx, req)
+}
+
+// recoverStream is recoverRPC for calls that stream.
+func (g *Ingester) recoverStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = g.panicked(info.FullMethod, p)
+		}
+	}()
+	return handler(srv, stream)
+}
+
+func (g *Ingester) panicked(method string, p any) error {
+	g.telemetry.rejected.WithLabelValues(protocolOTLPGRPC, "", "panic").Inc()
+	g.logger.Error("panic in a gRPC handler", "method", method, "panic", p, "stack", string(debug.Stack()))
+	return status.Error(codes.Internal, "internal error")
 }

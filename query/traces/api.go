@@ -57,6 +57,7 @@ func (a *API) Register(g *echo.Group) {
 	g.GET("/api/metrics/calls", a.handle(a.calls))
 	g.GET("/api/metrics/errors", a.handle(a.errors))
 	g.GET("/api/metrics/minstep", a.handle(a.minStep))
+	a.registerV3(g)
 }
 
 // answer is the envelope of all of Jaeger's answers. Total is the length of Data.
@@ -121,19 +122,28 @@ func (a *API) operations(ctx context.Context, _ echo.Context, form url.Values) (
 	if service == "" {
 		return nil, badRequest{errors.New("parameter 'service' is required")}
 	}
-	ops, err := a.querier.Operations(ctx, service)
-	kind := form.Get("spanKind")
-	out := make([]jaegerOperation, 0, len(ops))
-	for _, op := range ops {
-		j := jaegerOperation{Name: op.Name}
-		if op.Kind != KindUnspecified {
-			j.SpanKind = op.Kind.String()
-		}
-		if kind == "" || strings.EqualFold(kind, op.Kind.String()) {
-			out = append(out, j)
-		}
+	ops, err := a.operationsOf(ctx, service, form.Get("spanKind"))
+	out := make([]jaegerOperation, len(ops))
+	for i, op := range ops {
+		out[i] = toJaegerOperation(op)
 	}
 	return list(out), err
+}
+
+// operationsOf are a service's operations of one kind, or of any when it is empty.
+func (a *API) operationsOf(ctx context.Context, service, kind string) ([]Operation, error) {
+	ops, err := a.querier.Operations(ctx, service)
+	return slices.DeleteFunc(ops, func(op Operation) bool {
+		return kind != "" && !strings.EqualFold(kind, op.Kind.String())
+	}), err
+}
+
+func toJaegerOperation(op Operation) jaegerOperation {
+	j := jaegerOperation{Name: op.Name}
+	if op.Kind != KindUnspecified {
+		j.SpanKind = op.Kind.String()
+	}
+	return j
 }
 
 func (a *API) search(ctx context.Context, _ echo.Context, form url.Values) (any, error) {

@@ -18,6 +18,8 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/yagura-dev/yagura/query/traces"
+	"github.com/yagura-dev/yagura/query/traces/jaegerpb/apiv3"
+	"github.com/yagura-dev/yagura/query/traces/jaegerpb/storagev2"
 )
 
 type fixtureQuery struct {
@@ -55,7 +57,7 @@ func (q fixtureQuery) url(t *testing.T) string {
 }
 
 // TestJaegerFixtures stores the traces of Jaeger's storage integration suite and
-// runs its searches over the HTTP API: each finds the traces it says and no other.
+// runs its searches over every API: each finds the traces it says and no other.
 func TestJaegerFixtures(t *testing.T) {
 	dir := sharedData(t, "traces")
 	store := openStore(t)
@@ -76,6 +78,7 @@ func TestJaegerFixtures(t *testing.T) {
 	}
 	cfg := traces.DefaultConfig()
 	e := newServer(t, store, cfg)
+	conn := newRPC(t, store, cfg)
 
 	b, err := os.ReadFile(filepath.Join(dir, "jaeger-queries.json"))
 	require.NoError(t, err)
@@ -100,6 +103,9 @@ func TestJaegerFixtures(t *testing.T) {
 			slices.Sort(got)
 			require.Equal(t, want, got)
 			require.Equal(t, len(want), ans.Total)
+			require.Equal(t, want, q.overV3(t, e))
+			require.Equal(t, want, q.overV3RPC(t, apiv3.NewQueryServiceClient(conn)))
+			require.Equal(t, want, q.overStorage(t, storagev2.NewTraceReaderClient(conn)))
 		})
 	}
 
