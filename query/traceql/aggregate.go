@@ -130,8 +130,8 @@ func (a *Aggregator) observe(start int64) error {
 	if f := a.m.Attribute; f != nil {
 		v := first(s.values(f, a.buf[:0]))
 		number, ok := v.Number()
-		if !ok {
-			return nil
+		if !ok || math.IsNaN(number) {
+			return nil // NaN stands for no sample
 		}
 		if value = number; v.typ == Duration {
 			value /= 1e9
@@ -330,7 +330,7 @@ func compareSeries(a, b Series) int {
 				return c
 			}
 		}
-		return cmp.Compare(x.Value.String(), y.Value.String())
+		return cmp.Or(cmp.Compare(x.Value.String(), y.Value.String()), cmp.Compare(x.Value.typ, y.Value.typ))
 	})
 }
 

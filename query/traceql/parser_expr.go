@@ -119,7 +119,7 @@ func (p *parser) match(t token, op Op, x, y Expr) Expr {
 // refersToSpan reports whether an expression depends on the span it is evaluated on.
 func refersToSpan(e Expr) bool {
 	found := false
-	walkExpr(e, func(e Expr) {
+	WalkExpr(e, func(e Expr) {
 		if _, ok := e.(*FieldRef); ok {
 			found = true
 		}
@@ -127,20 +127,20 @@ func refersToSpan(e Expr) bool {
 	return found
 }
 
-// walkExpr visits an expression and all below it.
-func walkExpr(e Expr, visit func(Expr)) {
+// WalkExpr visits an expression and all below it.
+func WalkExpr(e Expr, visit func(Expr)) {
 	visit(e)
 	switch e := e.(type) {
 	case *Unary:
-		walkExpr(e.X, visit)
+		WalkExpr(e.X, visit)
 	case *Binary:
-		walkExpr(e.X, visit)
-		walkExpr(e.Y, visit)
+		WalkExpr(e.X, visit)
+		WalkExpr(e.Y, visit)
 	case *Exists:
-		walkExpr(e.X, visit)
+		WalkExpr(e.X, visit)
 	case *Aggregate:
 		if e.X != nil {
-			walkExpr(e.X, visit)
+			WalkExpr(e.X, visit)
 		}
 	}
 }
@@ -161,7 +161,7 @@ func (p *parser) scalarFilter() *ScalarFilter {
 		p.failAt(pos, "%s must be compared with something, as in count() > 2", text(e))
 	}
 	aggregates := false
-	walkExpr(e, func(e Expr) {
+	WalkExpr(e, func(e Expr) {
 		switch e := e.(type) {
 		case *Aggregate:
 			aggregates = true

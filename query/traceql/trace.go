@@ -58,8 +58,17 @@ func NewTrace(spans []Span) *Trace {
 // Root is the index of the first span without a parent's id, or -1.
 func (t *Trace) Root() int { return t.root }
 
+// Parent is the index of a span's parent, or -1.
+func (t *Trace) Parent(i int) int { return t.parent[i] }
+
 // Bounds are the earliest start and the latest end, Unix nanoseconds.
 func (t *Trace) Bounds() (start, end int64) { return t.start, t.end }
+
+// Values are those of a field on span i.
+func (t *Trace) Values(f Field, i int) []Value {
+	s := scope{span: t.Spans[i].Values, trace: t, index: i}
+	return s.values(&f, nil)
+}
 
 // number walks the trees from their tops and counts on the way down and on the way up,
 // which makes an interval of each span that lies within those of its ancestors.

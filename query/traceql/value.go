@@ -3,6 +3,7 @@ package traceql
 import (
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -88,6 +89,12 @@ func (v Value) IsNil() bool { return v.typ == Nil }
 
 // True reports whether the value is the Bool true.
 func (v Value) True() bool { return v.typ == Bool && v.bits == 1 }
+
+// Clone is the value with text of its own, for keeping it longer than what it came from.
+func (v Value) Clone() Value {
+	v.str = strings.Clone(v.str)
+	return v
+}
 
 // Int64 is the number behind an Int, Duration, Bool, Status or Kind.
 func (v Value) Int64() int64 { return int64(v.bits) }

@@ -1,0 +1,161 @@
+package tempo
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/yagura-dev/yagura/query/columnar"
+	"github.com/yagura-dev/yagura/query/traceql"
+)
+
+// candidate is a trace that a query may select, with the start of the span that says
+// so.
+type candidate struct {
+	id   string // as stored
+	seen int64  // Unix nanoseconds
+}
+
+// maxLookups is up to how many traces are read each by its id, through the index. For
+// more, reading all spans of their time once is cheaper.
+const maxLookups = 64
+
+// loaded is the rows of one trace, by start.
+type loaded struct {
+	id   string
+	rows []*row
+}
+
+func (l loaded) trace() *traceql.Trace {
+	spans := make([]traceql.Span, len(l.rows))
+	for i, r := range l.rows {
+		spans[i] = r.span()
+	}
+	return traceql.NewTrace(spans)
+}
+
+// load reads the spans of candidates within the configured spread of where they were
+// seen, and returns the traces in the candidates' order.
+func (e *Engine) load(ctx context.Context, cs []candidate, columns columnar.Columns, st *Stats) ([]loaded, error) {
+	spread := int64(time.Duration(e.cfg.TraceSpread))
+	byID := make(map[string]*loaded, len(cs))
+	for _, c := range cs {
+		byID[c.id] = &loaded{id: c.id}
+	}
+	spans := 0
+	names := interner{}
+	collect := func(r *row) (bool, error) {
+		t := byID[r.text(columnTraceID)]
+		if t == nil {
+			return true, nil
+		}
+		if spans++; spans > e.cfg.MaxSpans {
+			return false, &LimitError{Limit: "maxSpans", Detail: fmt.Sprintf("it needs more than %d spans in memory; filter for more or shorten its time range", e.cfg.MaxSpans)}
+		}
+		t.rows = append(t.rows, names.clone(r.labels, r.start, r.fields))
+		return true, nil
+	}
+	if len(cs) <= maxLookups {
+		for _, c := range cs {
+			s := []selection{{fields: []columnar.FieldPredicate{{Name: columnTraceID, Op: columnar.FieldEqual, Text: c.id}}}}
+			if err := e.scan(ctx, s, columns, subtract(c.seen, spread), add(c.seen, spread+1), columnar.Forward, st, collect); err != nil {
+				return nil, err
+			}
+		}
+	} else {
+		oldest, newest := cs[0].seen, cs[0].seen
+		for _, c := range cs {
+			oldest, newest = min(oldest, c.seen), max(newest, c.seen)
+		}
+		if err := e.scan(ctx, anything(), columns, subtract(oldest, spread), add(newest, spread+1), columnar.Forward, st, collect); err != nil {
+			return nil, err
+		}
+	}
+	st.Traces += int64(len(cs))
+	out := make([]loaded, 0, len(cs))
+	for _, c := range cs {
+		if t := byID[c.id]; len(t.rows) > 0 {
+			t.rows = withoutRepeats(t.rows)
+			out = append(out, *t)
+		}
+	}
+	return out, nil
+}
+
+// add and subtract saturate.
+func add(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+func subtract(a, b int64) int64 {
+	if a < math.MinInt64+b {
+		return math.MinInt64
+	}
+	return a - b
+}
+
+// withoutRepeats sorts rows by start and drops those that are equal in everything:
+// senders that do not name their batches store a span again when they repeat one.
+func withoutRepeats(rows []*row) []*row {
+	slices.SortStableFunc(rows, func(a, b *row) int {
+		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.text(columnSpanID), b.text(columnSpanID)))
+	})
+	return slices.CompactFunc(rows, func(a, b *row) bool {
+		return a.start == b.start && a.text(columnSpanID) == b.text(columnSpanID) && a.equal(b)
+	})
+}
+
+func (r *row) equal(o *row) bool {
+	if len(r.fields) != len(o.fields) || r.labels.Hash() != o.labels.Hash() {
+		return false
+	}
+	byName := func(a, b columnar.Field) int { return cmp.Compare(a.Name, b.Name) }
+	a, b := slices.Clone(r.fields), slices.Clone(o.fields)
+	slices.SortStableFunc(a, byName)
+	slices.SortStableFunc(b, byName)
+	return slices.Equal(a, b)
+}
+
+// candidates walks the spans that a plan's selections find from the newest on, and
+// calls visit with chunks of traces that it has not seen before until it says false.
+// Chunks grow from the given size, so that a query that rejects most candidates does
+// not look each one up by itself.
+func (e *Engine) candidates(ctx context.Context, p *plan, from, to int64, size int, st *Stats, visit func([]candidate) (bool, error)) error {
+	seen := map[string]struct{}{}
+	var chunk []candidate
+	var evaluator traceql.Evaluator
+	columns := columnar.Columns{Fields: p.columns(columnTraceID)}
+	stopped := false
+	err := e.scan(ctx, p.selections, columns, from, to, columnar.Backward, st, func(r *row) (bool, error) {
+		id := r.text(columnTraceID)
+		if _, known := seen[id]; known || id == "" || p.spanwise && !p.matches(&evaluator, r) {
+			return true, nil
+		}
+		if len(seen) >= e.cfg.MaxCandidates {
+			return false, &LimitError{Limit: "maxCandidates", Detail: fmt.Sprintf("it would look into more than %d traces; filter for more or shorten its time range", e.cfg.MaxCandidates)}
+		}
+		id = strings.Clone(id)
+		seen[id] = struct{}{}
+		chunk = append(chunk, candidate{id: id, seen: r.start})
+		if len(chunk) < size {
+			return true, nil
+		}
+		more, err := visit(chunk)
+		stopped = !more
+		chunk = chunk[:0]
+		size = min(4*size, 4096)
+		return more, err
+	})
+	if err != nil || stopped || len(chunk) == 0 {
+		return err
+	}
+	_, err = visit(chunk)
+	return err
+}
