@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -214,7 +213,7 @@ func (s *Store) commit(group []*appendRequest) {
 func (s *Store) write(records []byte) error {
 	sync := s.cfg.Fsync == FsyncAlways
 	if err := s.wal.write(records, sync); err != nil {
-		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		if diskIsFull(err) {
 			return fmt.Errorf("%w: %w", ErrFull, err)
 		}
 		return err

@@ -154,7 +154,7 @@ func (s *Store) commitParts(m manifest, added, removed []*part, also func(), fre
 	for _, p := range kept {
 		m.Parts = append(m.Parts, p.current())
 	}
-	if err := s.storeManifest(m); err != nil {
+	if err := s.storeManifest(m, len(added) == 0 && len(removed) > 0); err != nil {
 		return err
 	}
 	s.setDeletions(deletions)
@@ -173,6 +173,7 @@ func (s *Store) commitParts(m manifest, added, removed []*part, also func(), fre
 		p.obsolete.Store(s.unsynced == nil)
 		p.release()
 	}
+	s.keepReserve()
 	return nil
 }
 

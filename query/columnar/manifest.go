@@ -222,8 +222,9 @@ func (s *Store) loadManifest() error {
 }
 
 // storeManifest replaces the manifest on disk, then in memory. The caller holds
-// commitMu. After an error the manifest before still counts.
-func (s *Store) storeManifest(m manifest) error {
+// commitMu. After an error the manifest before still counts. makesRoom means that
+// files go afterwards, for which the reserve is there.
+func (s *Store) storeManifest(m manifest, makesRoom bool) error {
 	m.NextPart = s.nextPart.Load()
 	data, err := m.encode()
 	if err != nil {
@@ -232,9 +233,14 @@ func (s *Store) storeManifest(m manifest) error {
 	if err := syncDir(s.partsDir()); err != nil {
 		return err
 	}
-	if err := replaceFile(s.manifestPath(), data); err != nil {
+	err = replaceFile(s.manifestPath(), data)
+	if makesRoom && diskIsFull(err) && s.spendReserve() {
+		err = replaceFile(s.manifestPath(), data)
+	}
+	if err != nil {
 		return fmt.Errorf("write manifest: %w", err)
 	}
+	s.manifestBytes = int64(len(data))
 	s.manifest = m
 	// From here on the new manifest counts for this process and for the next one.
 	// Only a crash of the machine could bring the old one back, so what the old one

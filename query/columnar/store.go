@@ -18,6 +18,7 @@ import (
 // Store is the embedded engine. Its folder holds
 //
 //	LOCK       held while a process has the store open
+//	RESERVE    room for a manifest when the disk is full
 //	MANIFEST   which parts count, what the parts cover of the log, who sent what
 //	wal/       segments of the write-ahead log
 //	parts/     immutable parts, each one file of blocks
@@ -64,12 +65,14 @@ type Store struct {
 	flushErr error        // of the last attempt to write the sealed table
 
 	// commitMu serializes changes of the manifest; take it before mu.
-	commitMu  sync.Mutex
-	manifest  manifest
-	lostParts []partMeta  // listed but unreadable
-	deletions []*deletion // oldest first
-	floors    []int64     // the least timestamp that each rule keeps; nil before the first look at the clock
-	unsynced  error       // why the current manifest may not survive a crash of the machine
+	commitMu      sync.Mutex
+	manifest      manifest
+	lostParts     []partMeta  // listed but unreadable
+	deletions     []*deletion // oldest first
+	floors        []int64     // the least timestamp that each rule keeps; nil before the first look at the clock
+	manifestBytes int64       // size of the manifest
+	reserve       int64       // size of the file for a full disk, as far as known
+	unsynced      error       // why the current manifest may not survive a crash of the machine
 
 	partBytes atomic.Int64
 	nextPart  atomic.Uint64
@@ -169,6 +172,7 @@ func (s *Store) open() error {
 	if err := s.openParts(); err != nil {
 		return err
 	}
+	s.keepReserve()
 	return s.replay()
 }
 
@@ -229,7 +233,11 @@ func (s *Store) replay() error {
 		s.log.Info("replayed write-ahead log", "records", records, "rows", s.mem.rows, "took", s.clock.Since(start))
 	}
 	s.lastAppend.Store(start.UnixNano())
-	if err := s.wal.open(last + 1); err != nil {
+	s.wal.segment = last
+	if err := s.wal.open(last + 1); diskIsFull(err) {
+		// Queries are worth more than a clean start; the first append tries again.
+		s.log.Error("the disk is full; the store answers queries only until there is room", "err", err)
+	} else if err != nil {
 		return err
 	}
 	if s.mem.empty() && last > 0 {

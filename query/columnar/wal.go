@@ -98,6 +98,11 @@ func (w *wal) write(records []byte, sync bool) error {
 	if err := w.mend(); err != nil {
 		return err
 	}
+	if w.file.Load() == nil { // the disk was full when the store was opened
+		if err := w.open(w.segment + 1); err != nil {
+			return err
+		}
+	}
 	f := w.file.Load()
 	_, err := f.WriteAt(records, w.size)
 	if err == nil && sync {
