@@ -106,6 +106,9 @@ func (w *partWriter) writeSections() error {
 	if w.values.blocks == 0 {
 		return nil
 	}
+	if err := w.writeSection(sectionRollup, w.values.rollup.section(w.buf[:0], w.builder.enc)); err != nil {
+		return err
+	}
 	return w.writeSection(sectionValues, w.values.section(w.buf[:0]))
 }
 

@@ -3,7 +3,6 @@ package columnar
 import (
 	"fmt"
 	"math"
-	"math/bits"
 	"slices"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -12,7 +11,8 @@ import (
 // A prune says which blocks can hold rows of a query. It is a conjunction: a block
 // must satisfy every one of the conditions that the predicates imply.
 type prune struct {
-	values []valueCondition
+	values  []valueCondition
+	numbers []numberCondition
 }
 
 // valueCondition holds for blocks whose value index has one of the keys.
@@ -30,6 +30,9 @@ func newPrune(q *Query, pred *predicates) prune {
 		if c, ok := fieldCondition(&q.Fields[i], pred.fields[i].missing); ok {
 			out.values = append(out.values, c)
 		}
+		if c, ok := newNumberCondition(&q.Fields[i]); ok {
+			out.numbers = append(out.numbers, c)
+		}
 	}
 	for i := range pred.lines {
 		if p := &pred.lines[i]; !p.negated {
@@ -39,7 +42,7 @@ func newPrune(q *Query, pred *predicates) prune {
 	return out
 }
 
-func (p *prune) empty() bool { return len(p.values) == 0 }
+func (p *prune) empty() bool { return len(p.values)+len(p.numbers) == 0 }
 
 // maxAlternatives bounds how many values of one predicate are looked up.
 const maxAlternatives = 64
@@ -110,18 +113,20 @@ func (s blockSet) addRange(from, to int) {
 	}
 }
 
+// any reports whether a block of [from, to) is in the set.
+func (s blockSet) any(from, to int) bool {
+	for ; from < to; from++ {
+		if s.has(from) {
+			return true
+		}
+	}
+	return false
+}
+
 func (s blockSet) intersect(o blockSet) {
 	for i := range s {
 		s[i] &= o[i]
 	}
-}
-
-func (s blockSet) len() int {
-	n := 0
-	for _, w := range s {
-		n += bits.OnesCount64(w)
-	}
-	return n
 }
 
 // candidates is the set of blocks of the part that can hold rows of the query, or
@@ -130,14 +135,13 @@ func (s *selection) candidates(p *part) blockSet {
 	if s.prune.empty() {
 		return nil
 	}
-	var out blockSet
+	out := newBlockSet(len(p.blocks))
+	out.addRange(0, len(p.blocks))
 	for i := range s.prune.values {
-		c := s.valueBlocks(p, &s.prune.values[i])
-		if out == nil {
-			out = c
-		} else {
-			out.intersect(c)
-		}
+		out.intersect(s.valueBlocks(p, &s.prune.values[i]))
+	}
+	for i := range s.prune.numbers {
+		out.intersect(s.numberBlocks(p, &s.prune.numbers[i]))
 	}
 	return out
 }

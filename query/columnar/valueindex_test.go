@@ -152,3 +152,41 @@ func BenchmarkHexRuns(b *testing.B) {
 		}
 	}
 }
+
+func FuzzRollup(f *testing.F) {
+	r := rollup{names: map[string]*rollupName{
+		"status": {
+			values: []FieldValue{{Value: "200", Type: Int}, {Value: "ok"}},
+			blocks: []rollupBlock{
+				{block: 1, about: 1<<Int | rollupRange | rollupListed, rows: 3, distinct: 1, least: 200, latest: 200, listed: []listedValue{{0, 3}}},
+				{block: 5, about: 1, rows: 9, distinct: 9},
+			},
+			sketch: &sketch{1, 2, 3},
+		},
+		"": {blocks: []rollupBlock{{about: 1 << JSON, rows: 1, distinct: 1}}},
+	}}
+	data := r.append(nil)
+	f.Add(data)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := decodeRollup(data)
+		if err != nil {
+			return
+		}
+		again, err := decodeRollup(r.append(nil))
+		require.NoError(t, err)
+		require.Len(t, again.names, len(r.names))
+	})
+}
+
+func TestSketch(t *testing.T) {
+	for _, n := range []int{0, 1, 10, 100, 1000, 100_000} {
+		var a, b sketch
+		for i := range n {
+			h := mixHash(valueHash(nameHash("x"), fmt.Sprint(i)))
+			a.add(h)
+			b.add(h)
+		}
+		a.merge(&b)
+		require.InEpsilon(t, n+1, a.estimate()+1, 0.3, "%d values", n)
+	}
+}

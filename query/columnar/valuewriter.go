@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// valueWriter gathers the keys of a part's value indexes while its blocks are
+// valueWriter gathers the value indexes and rollups of a part while its blocks are
 // built.
 type valueWriter struct {
 	table  Table
@@ -17,6 +17,7 @@ type valueWriter struct {
 	ids     hashSet // in the block's lines
 	columns []columnKeys
 	set     hashSet
+	rollup  rollupWriter
 }
 
 // columnKeys are the keys of one column of a block.
@@ -91,34 +92,31 @@ func (w *valueWriter) finish(b *blockBuilder) uint8 {
 	return digits
 }
 
-// gather hashes the distinct values of the block's columns.
+// gather counts the distinct values of the block's columns.
 func (w *valueWriter) gather(b *blockBuilder) {
 	w.columns = w.columns[:0]
+	counts := &w.rollup.counts
 	for _, name := range b.names {
-		c := b.fields[name]
+		col := b.fields[name]
 		k := columnKeys{name: nameHash(name)}
+		counts.count(k.name, col)
+		w.rollup.column(w.blocks, name, col)
 		if w.table != Spans || !unindexed[name] {
-			w.set.reset()
-			last := ""
-			for i := range c.ends {
-				// Neighbours are often equal.
-				if v := viewString(c.value(i)); i == 0 || v != last {
-					w.set.add(valueHash(k.name, v))
-					last = v
-				}
+			k.keys = make([]uint64, len(counts.values))
+			for i := range counts.values {
+				k.keys[i] = counts.values[i].key
 			}
-			k.keys = slices.Clone(w.set.keys)
 		}
 		w.columns = append(w.columns, k)
 	}
 }
 
-// full reports whether the section should be written now.
+// full reports whether the sections should be written now.
 func (w *valueWriter) full() bool {
-	return len(w.pairs) >= segmentKeys || w.blocks >= 1<<blockBits
+	return len(w.pairs) >= segmentKeys || w.blocks >= 1<<blockBits || w.rollup.size >= maxRollupBytes
 }
 
-// section appends the section of the blocks finished since the last one.
+// section appends the value index of the blocks finished since the last one.
 func (w *valueWriter) section(dst []byte) []byte {
 	dst = appendValueIndex(dst, w.pairs)
 	w.pairs, w.blocks = w.pairs[:0], 0

@@ -208,6 +208,14 @@ func (g *generator) step(t testing.TB, e columnar.Engine, o *Oracle) {
 		mustEqual(t, e, o, q)
 		mustCount(t, e, o, g.count(q))
 	}
+	if g.IntN(3) > 0 {
+		return
+	}
+	q := g.query()
+	mustCatalog(t, e, o, columnar.CatalogQuery{Table: q.Table, Tenants: q.Tenants, From: q.From, To: q.To, Matchers: q.Matchers}, false)
+	if g.IntN(4) == 0 {
+		mustCatalog(t, e, o, everythingInCatalog(q.Table), true)
+	}
 }
 
 func testDifferentialReopen(t *testing.T, open OpenFunc) {

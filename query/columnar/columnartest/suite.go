@@ -51,6 +51,8 @@ func Run(t *testing.T, open func(t testing.TB) columnar.Engine) {
 		{"Count", testCount},
 		{"CountGroups", testCountGroups},
 		{"CountBounds", testCountBounds},
+		{"Catalog", testCatalog},
+		{"NumericRanges", testNumericRanges},
 		{"Differential", testDifferential},
 	} {
 		t.Run(c.name, func(t *testing.T) {
