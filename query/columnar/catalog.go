@@ -17,7 +17,7 @@ func (s *Store) FieldNames(ctx context.Context, q CatalogQuery) ([]FieldName, er
 	err := s.eachName(ctx, q, "", func(name string) *catalogName {
 		n := names[name]
 		if n == nil {
-			n = &catalogName{values: map[FieldValue]int64{}}
+			n = &catalogName{values: map[FieldValue]*int64{}}
 			names[strings.Clone(name)] = n
 		}
 		return n
@@ -35,14 +35,14 @@ func (s *Store) FieldNames(ctx context.Context, q CatalogQuery) ([]FieldName, er
 // FieldValues implements Catalog. Values of names that have nearly as many of them
 // as rows are left out, and then there are more.
 func (s *Store) FieldValues(ctx context.Context, q CatalogQuery, name string, limit int) ([]FieldValue, bool, error) {
-	found := catalogName{values: map[FieldValue]int64{}}
+	found := catalogName{values: map[FieldValue]*int64{}}
 	err := s.eachName(ctx, q, name, func(string) *catalogName { return &found })
 	if err != nil {
 		return nil, false, fmt.Errorf("field values: %w", err)
 	}
 	out := make([]FieldValue, 0, len(found.values))
 	for v, n := range found.values {
-		out = append(out, FieldValue{Value: v.Value, Type: v.Type, Rows: n})
+		out = append(out, FieldValue{Value: v.Value, Type: v.Type, Rows: *n})
 	}
 	slices.SortFunc(out, func(a, b FieldValue) int {
 		return cmp.Or(cmp.Compare(b.Rows, a.Rows), cmp.Compare(a.Value, b.Value), cmp.Compare(a.Type, b.Type))
@@ -58,18 +58,23 @@ func (s *Store) FieldValues(ctx context.Context, q CatalogQuery, name string, li
 type catalogName struct {
 	rows   int64
 	types  byte
-	values map[FieldValue]int64 // rows of the listed values
+	values map[FieldValue]*int64 // rows of the listed values
 	// Of values that are not listed: how many there are in all blocks together, and
 	// how many different ones.
 	unlisted int64
 	sketch   sketch
 }
 
+// add counts a value, whose text may be a view. Assigning to a map replaces even a
+// key that is there, so only a new one is assigned.
 func (n *catalogName) add(v FieldValue, rows int64) {
-	if _, ok := n.values[v]; !ok {
+	count := n.values[v]
+	if count == nil {
+		count = new(int64)
 		v.Value = strings.Clone(v.Value)
+		n.values[v] = count
 	}
-	n.values[v] += rows
+	*count += rows
 }
 
 func (n *catalogName) describe(name string) FieldName {
@@ -135,10 +140,20 @@ type cataloging struct {
 func (c *cataloging) wants(name string) bool { return c.name == "" || c.name == name }
 
 // addPart adds what the rollups of the part say about the blocks of the selection,
-// and reads the blocks without a rollup.
+// and reads the blocks without a rollup and those of which rows may be hidden.
 func (c *cataloging) addPart(ctx context.Context, p *part) error {
-	set := newBlockSet(len(p.blocks))
-	c.blocks(p, func(b blockRange) { set.add(int(b.runs[0].block)) })
+	set, partly := newBlockSet(len(p.blocks)), newBlockSet(len(p.blocks))
+	hidden := c.hidden[p]
+	c.blocks(p, func(b blockRange) {
+		if hidden.touchesBlock(p, b.meta) {
+			partly.add(int(b.runs[0].block))
+		} else {
+			set.add(int(b.runs[0].block))
+		}
+	})
+	if err := c.readBlocks(ctx, p, partly, 0, len(p.blocks)); err != nil {
+		return err
+	}
 	first := 0
 	for i := range p.sections {
 		if p.sections[i].kind != sectionRollup {
@@ -239,7 +254,7 @@ func (c *cataloging) readBlock(p *part, b *blockMeta) error {
 		return err
 	}
 	selected, _ := c.selectTime(p, r)
-	selected, err := c.filter(&c.pred, r, selected)
+	selected, err := c.dropHidden(p, r, selected)
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func mustCatalog(t testing.TB, e columnar.Catalog, o *Oracle, q columnar.Catalog
 		found[n.Name] = n
 	}
 	if exact {
-		require.Len(t, got, len(want))
+		require.Equal(t, len(want), len(got))
 	}
 	for _, w := range want {
 		g, ok := found[w.Name]
