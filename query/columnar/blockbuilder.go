@@ -142,7 +142,8 @@ func (b *blockBuilder) refs() ([]shred.Ref, []int) {
 func (b *blockBuilder) column(kind byte, name string) {
 	c := blockColumn{kind: kind, name: name}
 	for i, raw := range [pieceCount][]byte{b.raw.Main, b.raw.Indexes, b.raw.IDs, b.raw.Text} {
-		c.pieces[i] = b.piece(raw, i == pieceIDs)
+		// Ids that somebody counts up, unlike random ones, compress.
+		c.pieces[i] = b.piece(raw, i == pieceIDs && shred.Random(raw))
 	}
 	b.columns = append(b.columns, c)
 }

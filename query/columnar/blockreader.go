@@ -28,7 +28,8 @@ type blockReader struct {
 
 type blockReaderColumn struct {
 	column
-	raw     [pieceCount][]byte
+	pieces  pieceSource
+	opened  bool
 	decoded bool
 }
 
@@ -47,7 +48,15 @@ func (e *damageError) Error() string {
 
 func (e *damageError) Unwrap() error { return e.err }
 
+// readError is a read that failed, which says nothing about the data.
+type readError struct{ error }
+
+func (e *readError) Unwrap() error { return e.error }
+
 func (r *blockReader) damage(what string, err error) error {
+	if errors.As(err, new(*damageError)) || errors.As(err, new(*readError)) {
+		return err // which is about a piece of it, or of the moment
+	}
 	return &damageError{path: r.part.path, offset: r.meta.offset, what: what, err: err}
 }
 
@@ -67,7 +76,7 @@ func (r *blockReader) load(p *part, b *blockMeta, codec *blockCodec) error {
 	}
 	r.header = h
 	for i := range r.columns {
-		r.columns[i].decoded = false
+		r.columns[i].opened, r.columns[i].decoded = false, false
 	}
 	if n := len(h.columns); n > len(r.columns) {
 		r.columns = append(r.columns, make([]blockReaderColumn, n-len(r.columns))...)
@@ -90,7 +99,7 @@ func (r *blockReader) load(p *part, b *blockMeta, codec *blockCodec) error {
 func (r *blockReader) read(offset int64, n int) error {
 	r.stored = slices.Grow(r.stored[:0], n)[:n]
 	if _, err := r.part.file.ReadAt(r.stored, offset); err != nil {
-		return fmt.Errorf("read %s at offset %d: %w", r.part.path, offset, err)
+		return &readError{fmt.Errorf("read %s at offset %d: %w", r.part.path, offset, err)}
 	}
 	r.compressed += int64(n)
 	return nil
@@ -139,47 +148,99 @@ func (c *blockColumn) label() string {
 	return fmt.Sprintf("field %q", c.name)
 }
 
-// column decodes the column with this index in the header, once.
-func (r *blockReader) column(i int, codec *blockCodec) (*column, error) {
+// pieceSource reads the pieces of a column when they are needed.
+type pieceSource struct {
+	reader *blockReader
+	codec  *blockCodec
+	entry  *blockColumn
+	raw    [pieceCount][]byte
+	data   [pieceCount][]byte
+	loaded [pieceCount]bool
+}
+
+// Size implements shred.Source.
+func (s *pieceSource) Size(x shred.Section) int { return s.entry.pieces[x].size }
+
+// Load implements shred.Source.
+func (s *pieceSource) Load(x shred.Section) ([]byte, error) {
+	if !s.loaded[x] {
+		var err error
+		if s.data[x], err = s.reader.fetch(s.entry, int(x), &s.raw[x], s.codec); err != nil {
+			return nil, err
+		}
+		s.loaded[x] = true
+	}
+	return s.data[x], nil
+}
+
+// open reads what the column with this index in the header is, once, and no more of
+// it than that takes.
+func (r *blockReader) open(i int, codec *blockCodec) (*column, error) {
 	c := &r.columns[i]
-	if c.decoded {
+	if c.opened {
 		return &c.column, nil
 	}
-	data, err := r.fetchAll(&r.header.columns[i], &c.raw, codec)
-	if err != nil {
-		return nil, err
+	c.pieces = pieceSource{reader: r, codec: codec, entry: &r.header.columns[i], raw: c.pieces.raw}
+	err := c.column.open(&c.pieces, r.times)
+	if err == nil && (i == r.header.line && c.sparse || i != r.header.line && c.encoding == valuesLines) {
+		err = errBadLength
 	}
-	err = c.decode(&data, r.times)
-	if err == nil && c.encoding == valuesLines {
-		if i != r.header.line {
+	for _, k := range c.refs {
+		if err == nil && (k >= len(r.header.columns) || r.header.columns[k].kind != columnField) {
 			err = errBadLength
-		} else if err = r.rebuild(&c.column, codec); errors.As(err, new(*damageError)) {
-			return nil, err
 		}
 	}
 	if err != nil {
 		return nil, r.damage(r.header.columns[i].label(), err)
 	}
-	if i == r.header.line && c.sparse {
-		return nil, r.damage("lines", errBadLength)
-	}
-	c.decoded = true
+	c.opened = true
 	return &c.column, nil
 }
 
-// rebuild makes the lines plain, for which it decodes the fields they refer to.
-func (r *blockReader) rebuild(lines *column, codec *blockCodec) error {
-	refs := make([]*column, len(lines.refs))
+// column decodes the column with this index in the header, once.
+func (r *blockReader) column(i int, codec *blockCodec) (*column, error) {
+	c, err := r.open(i, codec)
+	if err != nil || r.columns[i].decoded {
+		return c, err
+	}
+	if c.encoding == valuesLines {
+		err = r.prepare(c, nil, codec)
+	} else {
+		err = c.load()
+	}
+	if err != nil {
+		return nil, r.damage(r.header.columns[i].label(), err)
+	}
+	r.columns[i].decoded = true
+	return c, nil
+}
+
+// lines decodes what the lines of the rows need.
+func (r *blockReader) lines(rows []uint32, codec *blockCodec) (*column, error) {
+	c, err := r.open(r.header.line, codec)
+	if err != nil || r.columns[r.header.line].decoded {
+		return c, err
+	}
+	if c.encoding != valuesLines {
+		return r.column(r.header.line, codec)
+	}
+	if err := r.prepare(c, rows, codec); err != nil {
+		return nil, r.damage("lines", err)
+	}
+	return c, nil
+}
+
+// prepare decodes the fields that lines refer to, and what the lines of the rows
+// need.
+func (r *blockReader) prepare(lines *column, rows []uint32, codec *blockCodec) error {
+	fields := make([]*column, len(lines.refs))
 	for k, i := range lines.refs {
-		if i >= len(r.header.columns) || r.header.columns[i].kind != columnField {
-			return errBadLength
-		}
 		var err error
-		if refs[k], err = r.column(i, codec); err != nil {
+		if fields[k], err = r.column(i, codec); err != nil {
 			return err
 		}
 	}
-	return lines.rebuild(refs, r.times)
+	return lines.prepare(rows, fields)
 }
 
 // maxReaderBytes is the most memory that a reader takes to the next query; one
@@ -192,10 +253,10 @@ func (r *blockReader) recycle() {
 	size := cap(r.stored) + cap(r.times)*8 + cap(r.selected)*4 + len(r.columns)*256
 	for i := range r.columns {
 		c := &r.columns[i]
-		for _, raw := range c.raw {
+		for _, raw := range c.pieces.raw {
 			size += cap(raw)
 		}
-		size += cap(c.unhexed) + 4*(cap(c.ends)+cap(c.rows)+cap(c.starts)+cap(c.index)) + 16*cap(c.dict) + c.values.Memory() + c.lines.Memory()
+		size += cap(c.unhexed) + 4*(cap(c.ends)+cap(c.rows)+cap(c.starts)+cap(c.index)) + 16*cap(c.dict) + c.values.Memory() + c.shredded.Memory() + 8*cap(c.built)
 	}
 	if size > maxReaderBytes {
 		return

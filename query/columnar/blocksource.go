@@ -1,7 +1,6 @@
 package columnar
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -174,7 +173,7 @@ func (b *blockSource) read(c *cursor, r *blockReader) (*blockRows, *pending, err
 	out := &blockRows{cursor: c, reader: r, rows: slices.Clone(selected)}
 	out.refs = b.refs(c, r.header, out.rows)
 	if c.want.line {
-		if out.line, err = r.column(r.header.line, codec); err != nil {
+		if out.line, err = r.lines(out.rows, codec); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -220,94 +219,4 @@ func (b *blockSource) refs(c *cursor, h *blockHeader, rows []uint32) []uint32 {
 		out[i] = c.refs[b.part.streams[h.runs[run].stream]]
 	}
 	return out
-}
-
-// filterLines keeps the rows whose line satisfies the predicate.
-func (c *column) filterLines(p *linePredicate, selected []uint32) []uint32 {
-	if c.encoding == valuesConstant || c.encoding == valuesDictionary {
-		return c.filterDictionary(p.holds, selected)
-	}
-	if c.encoding == valuesPlain && !p.negated && p.literal != "" {
-		return c.searchLines(p, selected)
-	}
-	kept := selected[:0]
-	for _, row := range selected {
-		if p.holds(c.value(int(row))) {
-			kept = append(kept, row)
-		}
-	}
-	return kept
-}
-
-// searchLines looks for the literal in the text of all lines at once, which for
-// a rare one is much faster than looking into each line.
-func (c *column) searchLines(p *linePredicate, selected []uint32) []uint32 {
-	kept := selected[:0]
-	literal := viewBytes(p.literal)
-	for i := 0; i < len(selected); {
-		row := selected[i]
-		start := uint32(0)
-		if row > 0 {
-			start = c.ends[row-1]
-		}
-		at := bytes.Index(c.text[start:], literal)
-		if at < 0 {
-			break
-		}
-		// The match starts in the first row that ends behind its start.
-		from := start + uint32(at)
-		hit, _ := slices.BinarySearch(c.ends[row:], from+1)
-		found := row + uint32(hit)
-		n, exact := slices.BinarySearch(selected[i:], found)
-		i += n
-		if !exact {
-			continue // the match lies in a row that is not asked for
-		}
-		// A match that goes on into the next row is none, and since it was the first
-		// one from here on, the row it starts in has none of its own.
-		if from+uint32(len(literal)) <= c.ends[found] && (p.re == nil || p.re.MatchString(c.value(int(found)))) {
-			kept = append(kept, found)
-		}
-		i++
-	}
-	return kept
-}
-
-func (c *column) filterDictionary(holds func(string) bool, selected []uint32) []uint32 {
-	verdicts := make([]bool, len(c.dict))
-	for i, v := range c.dict {
-		verdicts[i] = holds(v)
-	}
-	if c.encoding == valuesConstant {
-		if verdicts[0] {
-			return selected
-		}
-		return selected[:0]
-	}
-	kept := selected[:0]
-	for _, row := range selected {
-		if verdicts[c.index[row]] {
-			kept = append(kept, row)
-		}
-	}
-	return kept
-}
-
-// filterField keeps the rows that satisfy the predicate.
-func (c *column) filterField(p *fieldPredicate, selected []uint32) []uint32 {
-	if !c.sparse && (c.encoding == valuesConstant || c.encoding == valuesDictionary) {
-		return c.filterDictionary(p.holds, selected)
-	}
-	kept := selected[:0]
-	for _, row := range selected {
-		lo, hi := c.of(row)
-		holds := lo == hi && p.missing
-		for i := lo; i < hi && !holds; i++ {
-			holds = p.holds(c.value(i))
-		}
-		if holds {
-			kept = append(kept, row)
-		}
-	}
-	return kept
 }

@@ -155,18 +155,43 @@ type column struct {
 	dict     []string // dictionary and constant
 	index    []uint32 // dictionary: of each entry in dict
 
-	values  shred.Values
-	lines   shred.Lines
-	refs    []int  // lines: the block's columns that they refer to
-	unhexed []byte // memory behind text and dict, when they were packed
+	values   shred.Values
+	shredded shred.Lines
+	refs     []int  // lines: the block's columns that they refer to
+	unhexed  []byte // memory behind text and dict, when they were packed
+
+	// Shredded lines are rebuilt one by one.
+	times  []int64
+	fields []*column // by reference
+	built  []lineSpan
 }
 
-// decode reads an encoded column of a block whose rows have these times. It reuses
-// the slices that c holds. Lines are left in c.lines for the block's reader, which
-// has the fields that they refer to.
-func (c *column) decode(data *shred.Sections, times []int64) error {
+// lineSpan is where a rebuilt line lies in column.unhexed; end is 0 if it does not.
+type lineSpan struct{ start, end uint32 }
+
+// mainless is a source whose main section is what is left of a column's main piece.
+type mainless struct {
+	shred.Source
+	main []byte
+}
+
+func (m *mainless) Load(s shred.Section) ([]byte, error) {
+	if s == shred.Main {
+		return m.main, nil
+	}
+	return m.Source.Load(s)
+}
+
+// open reads what an encoded column is, of a block whose rows have these times. It
+// reuses the slices that c holds. Columns of version 1 can be used at once, others
+// after load.
+func (c *column) open(src shred.Source, times []int64) error {
 	rows := len(times)
-	d := decoder{b: data.Main}
+	main, err := src.Load(shred.Main)
+	if err != nil {
+		return err
+	}
+	d := decoder{b: main}
 	flags, encoding := d.byte(), d.byte()
 	if d.err == nil && flags&^(columnSparse|columnMixedTypes) != 0 {
 		return fmt.Errorf("column has unknown flags %#x", flags)
@@ -178,7 +203,7 @@ func (c *column) decode(data *shred.Sections, times []int64) error {
 	c.entries, c.encoding, c.sparse, c.typ, c.types = int(n), encoding, flags&columnSparse != 0, 0, nil
 	c.starts, c.rows, c.ends, c.dict = c.starts[:0], c.rows[:0], c.ends[:0], c.dict[:0]
 	c.index, c.unhexed, c.refs = c.index[:0], c.unhexed[:0], c.refs[:0]
-	c.text, c.width = nil, 0
+	c.text, c.width, c.times = nil, 0, times
 	if c.sparse {
 		c.decodeRows(&d, rows)
 	}
@@ -201,9 +226,9 @@ func (c *column) decode(data *shred.Sections, times []int64) error {
 	case valuesHex:
 		c.decodeHex(&d)
 	case valuesSections:
-		c.decodeSections(&d, data, times)
+		c.openValues(&d, src)
 	case valuesLines:
-		c.decodeLines(&d, data)
+		c.openLines(&d, src)
 	default:
 		return fmt.Errorf("column has unknown encoding %d", encoding)
 	}
@@ -286,29 +311,43 @@ func (c *column) decodeHex(d *decoder) {
 	c.text = c.unhexed
 }
 
-// rest gives the sections with what is left of the main one.
-func rest(d *decoder, data *shred.Sections) *shred.Sections {
-	s := *data
-	s.Main = d.bytes(d.left())
-	return &s
-}
-
-// decodeSections leaves the column as a constant, a dictionary or plain.
-func (c *column) decodeSections(d *decoder, data *shred.Sections, times []int64) {
+func (c *column) openValues(d *decoder, src shred.Source) {
 	if c.entries == 0 {
 		d.fail(errBadLength)
 	}
 	if d.err != nil {
 		return
 	}
-	if err := c.values.Decode(rest(d, data), c.entries); err != nil {
+	if err := c.values.Open(&mainless{src, d.bytes(d.left())}, c.entries); err != nil {
 		d.fail(err)
+	} else if c.values.NeedsTimes() && c.sparse {
+		d.fail(errBadLength)
+	}
+}
+
+func (c *column) openLines(d *decoder, src shred.Source) {
+	for range d.count(1) {
+		c.refs = append(c.refs, int(min(d.uvarint(), maxBlockBytes)))
+	}
+	if d.err != nil {
 		return
 	}
-	v := &c.values
-	if v.NeedsTimes() && c.sparse {
+	if err := c.shredded.Open(&mainless{src, d.bytes(d.left())}); err != nil {
+		d.fail(err)
+	} else if c.sparse || c.types != nil || c.shredded.Rows() != c.entries || c.shredded.Refs() > len(c.refs) {
 		d.fail(errBadLength)
-		return
+	}
+	c.built = c.built[:0]
+}
+
+// load leaves values as a constant, a dictionary or plain.
+func (c *column) load() error {
+	if c.encoding != valuesSections {
+		return nil
+	}
+	v := &c.values
+	if err := v.Load(); err != nil {
+		return fmt.Errorf("column: %w", err)
 	}
 	if dict, index, ok := v.Dictionary(&c.unhexed); ok {
 		for _, text := range dict {
@@ -320,65 +359,102 @@ func (c *column) decodeSections(d *decoder, data *shred.Sections, times []int64)
 				c.index = append(c.index, uint32(i))
 			}
 		}
-		return
+		return nil
 	}
 	c.encoding = valuesPlain
 	if text, ends, ok := v.Text(); ok {
 		c.text, c.ends = text, append(c.ends, ends...)
-		return
+		return nil
 	}
 	for i := range c.entries {
 		ts := int64(0)
 		if !c.sparse {
-			ts = times[i]
+			ts = c.times[i]
 		}
 		if c.unhexed = v.Append(c.unhexed, i, ts); len(c.unhexed) > maxBlockBytes {
-			d.fail(errBadLength)
-			return
+			return fmt.Errorf("column: %w", errBadLength)
 		}
 		c.ends = append(c.ends, uint32(len(c.unhexed)))
 	}
 	c.text = c.unhexed
-}
-
-func (c *column) decodeLines(d *decoder, data *shred.Sections) {
-	for range d.count(1) {
-		c.refs = append(c.refs, int(min(d.uvarint(), maxBlockBytes)))
-	}
-	if d.err != nil {
-		return
-	}
-	if err := c.lines.Decode(rest(d, data)); err != nil {
-		d.fail(err)
-	} else if c.sparse || c.types != nil || c.lines.Rows() != c.entries || len(c.refs) > shred.MaxRefs || c.lines.Refs() > len(c.refs) {
-		d.fail(errBadLength)
-	}
-}
-
-// rebuild makes the lines plain. refs are the columns that they refer to.
-func (c *column) rebuild(refs []*column, times []int64) error {
-	missing := false
-	ref := func(k, row int) string {
-		lo, hi := refs[k].of(uint32(row))
-		if lo == hi {
-			missing = true
-			return ""
-		}
-		return refs[k].value(lo)
-	}
-	c.unhexed = slices.Grow(c.unhexed[:0], c.lines.Size())
-	for row := range c.entries {
-		c.unhexed = c.lines.Append(c.unhexed, row, times[row], ref)
-		if len(c.unhexed) > c.lines.Size() {
-			break
-		}
-		c.ends = append(c.ends, uint32(len(c.unhexed)))
-	}
-	if missing || len(c.unhexed) != c.lines.Size() {
-		return fmt.Errorf("lines: %w", errBadLength)
-	}
-	c.encoding, c.text = valuesPlain, c.unhexed
 	return nil
+}
+
+// search reports for each entry whether it satisfies the condition, or nil when
+// none does. The column is open and may be loaded.
+func (c *column) search(condition shred.Condition, times []int64) ([]bool, error) {
+	if c.encoding == valuesSections {
+		return c.values.Search(condition, func(i int) (int64, error) { return times[i], nil })
+	}
+	var hits []bool
+	for i := range c.entries {
+		if condition.Holds(viewBytes(c.value(i))) {
+			if hits == nil {
+				hits = make([]bool, c.entries)
+			}
+			hits[i] = true
+		}
+	}
+	return hits, nil
+}
+
+// prepare makes the lines of the rows, or of all of them if rows is nil, ready to be
+// rebuilt. fields are the columns that they refer to.
+func (c *column) prepare(rows []uint32, fields []*column) error {
+	c.fields = fields
+	if err := c.shredded.Prepare(rows); err != nil {
+		return err
+	}
+	for k, f := range fields {
+		if !f.sparse {
+			continue
+		}
+		for i := range max(len(rows), c.entries) {
+			row := uint32(i)
+			if rows != nil {
+				if i == len(rows) {
+					break
+				}
+				row = rows[i]
+			}
+			if lo, hi := f.of(row); lo == hi && c.shredded.NeedsField(k, row) {
+				return fmt.Errorf("line refers to a field that its row has not: %w", errBadLength)
+			}
+		}
+	}
+	if len(c.built) == 0 {
+		c.built = slices.Grow(c.built, c.entries)[:c.entries]
+		clear(c.built)
+	}
+	size := c.shredded.Size()
+	if rows != nil {
+		size = size / c.entries * len(rows) // about
+	}
+	c.unhexed = slices.Grow(c.unhexed, size)
+	return nil
+}
+
+// field is the value that the row's line refers to as field k.
+func (c *column) field(k, row int) string {
+	lo, _ := c.fields[k].of(uint32(row))
+	return c.fields[k].value(lo)
+}
+
+// line rebuilds a line that was prepared, once.
+func (c *column) line(row int) string {
+	b := &c.built[row]
+	if b.end == 0 {
+		if len(c.unhexed) > c.shredded.Size() {
+			return "" // which checksums rule out: all lines are not bigger than that
+		}
+		if c.unhexed == nil {
+			c.unhexed = []byte{}
+		}
+		b.start = uint32(len(c.unhexed))
+		c.unhexed = c.shredded.Append(c.unhexed, row, c.times[row], c.field)
+		b.end = uint32(len(c.unhexed)) + 1
+	}
+	return viewString(c.unhexed[b.start : b.end-1])
 }
 
 // value is the text of an entry.
@@ -390,6 +466,8 @@ func (c *column) value(i int) string {
 		return c.dict[c.index[i]]
 	case valuesHex:
 		return viewString(c.text[i*c.width : (i+1)*c.width])
+	case valuesLines:
+		return c.line(i)
 	}
 	start := uint32(0)
 	if i > 0 {

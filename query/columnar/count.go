@@ -191,7 +191,7 @@ func (c *counting) decodeBlock(r *blockReader, task *countTask) (*column, []uint
 	if err != nil || len(selected) == 0 || !c.lineBytes {
 		return nil, selected, err
 	}
-	lines, err := r.column(r.header.line, c.store.codec)
+	lines, err := r.lines(selected, c.store.codec)
 	return lines, selected, err
 }
 

@@ -171,10 +171,10 @@ func FuzzColumn(f *testing.F) {
 		}
 		times := make([]int64, rows)
 		var c column
-		if c.decode(&s, times) != nil {
+		if c.open(&s, times) != nil || c.load() != nil {
 			return
 		}
-		if c.encoding == valuesLines && (len(c.refs) > 0 || c.rebuild(nil, times) != nil) {
+		if c.encoding == valuesLines && (len(c.refs) > 0 || c.prepare(nil, nil) != nil) {
 			return
 		}
 		again := &columnBuffer{}
@@ -190,7 +190,7 @@ func FuzzColumn(f *testing.F) {
 		var out shred.Sections
 		again.encode(&out, times, enc)
 		var back column
-		if err := back.decode(&out, times); err != nil {
+		if err := errors.Join(back.open(&out, times), back.load()); err != nil {
 			t.Fatalf("encoded column does not decode: %v", err)
 		}
 		for e := range back.entries {

@@ -3,8 +3,6 @@ package columnar
 import (
 	"fmt"
 	"regexp"
-	"regexp/syntax"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -14,165 +12,72 @@ import (
 // linePredicate is a LinePredicate made ready.
 type linePredicate struct {
 	negated bool
-	// literal is in every line that matches the un-negated predicate; empty means
-	// that nothing is known.
-	literal string
-	re      *regexp.Regexp // nil: the literal, or anyOf, decides alone
-	// anyOf are all the texts that the expression stands for: containing one is what
-	// it asks for. An expression of two words took 14 µs a line.
-	anyOf []string
+	// clauses are what every line that matches the un-negated predicate satisfies:
+	// of each clause it contains one of the literals. None is empty.
+	clauses [][]string
+	re      *regexp.Regexp // nil: the clauses decide alone
 }
 
 func compileLine(p LinePredicate) (linePredicate, error) {
 	switch p.Op {
 	case Contains, NotContains:
-		return linePredicate{negated: p.Op == NotContains, literal: p.Text}, nil
+		out := linePredicate{negated: p.Op == NotContains}
+		if p.Text != "" {
+			out.clauses = [][]string{{p.Text}}
+		}
+		return out, nil
 	case Matches, NotMatches:
 		re, err := regexp.Compile(p.Text)
 		if err != nil {
 			return linePredicate{}, fmt.Errorf("line predicate: %w", err)
 		}
-		literal, whole := requiredLiteral(p.Text)
+		clauses, whole := requiredLiterals(p.Text)
 		if whole {
 			re = nil
 		}
-		out := linePredicate{negated: p.Op == NotMatches, literal: literal, re: re}
-		if literal == "" {
-			if out.anyOf = texts(p.Text); out.anyOf != nil {
-				out.re = nil
-			}
-		}
-		return out, nil
+		return linePredicate{negated: p.Op == NotMatches, clauses: clauses, re: re}, nil
 	}
 	return linePredicate{}, fmt.Errorf("line predicate: unknown operation %d", p.Op)
 }
 
-func (p *linePredicate) holds(line string) bool {
-	matched := strings.Contains(line, p.literal)
-	if p.anyOf != nil {
-		matched = slices.ContainsFunc(p.anyOf, func(text string) bool { return strings.Contains(line, text) })
+func (p *linePredicate) holds(line string) bool { return p.matches(line) != p.negated }
+
+// matches evaluates the un-negated predicate.
+func (p *linePredicate) matches(line string) bool {
+	for _, clause := range p.clauses {
+		found := false
+		for _, literal := range clause {
+			if found = strings.Contains(line, literal); found {
+				break
+			}
+		}
+		if !found {
+			return false
+		}
 	}
-	if matched && p.re != nil {
-		matched = p.re.MatchString(line)
-	}
-	return matched != p.negated
+	return p.re == nil || p.re.MatchString(line)
 }
 
-// requiredLiteral finds a string that every match of the expression contains,
-// the longest if there are several. whole means that containing it is all the
-// expression asks for.
-func requiredLiteral(expression string) (literal string, whole bool) {
-	re, err := syntax.Parse(expression, syntax.Perl)
-	if err != nil {
-		return "", false
+// literal is the longest string that every matching line contains.
+func (p *linePredicate) literal() string {
+	best := ""
+	for _, clause := range p.clauses {
+		if len(clause) == 1 && len(clause[0]) > len(best) {
+			best = clause[0]
+		}
 	}
-	re = re.Simplify()
-	literal = longestLiteral(re)
-	return literal, literal != "" && re.Op == syntax.OpLiteral
+	return best
 }
 
-// maxTexts bounds how many searches of a line replace an expression.
-const maxTexts = 16
-
-// texts is all the texts that an expression stands for, or nil when there are too
-// many or an empty one.
-func texts(expression string) []string {
-	re, err := syntax.Parse(expression, syntax.Perl)
-	if err != nil {
-		return nil
-	}
-	all := expand(re.Simplify())
-	if slices.Contains(all, "") {
-		return nil
-	}
-	return all
-}
-
-// expand returns nil for what does not stand for a few texts.
-func expand(re *syntax.Regexp) []string {
-	switch re.Op {
-	case syntax.OpEmptyMatch:
-		return []string{""}
-	case syntax.OpLiteral:
-		if re.Flags&syntax.FoldCase == 0 && !slices.Contains(re.Rune, '\uFFFD') {
-			return []string{string(re.Rune)}
-		}
-	case syntax.OpCharClass:
-		var out []string
-		for i := 0; i < len(re.Rune); i += 2 {
-			if lo, hi := re.Rune[i], re.Rune[i+1]; hi-lo >= maxTexts || lo <= '\uFFFD' && hi >= '\uFFFD' {
-				return nil
-			}
-			for r := re.Rune[i]; r <= re.Rune[i+1]; r++ {
-				out = append(out, string(r))
-			}
-		}
-		return atMost(out)
-	case syntax.OpCapture:
-		return expand(re.Sub[0])
-	case syntax.OpAlternate:
-		var out []string
-		for _, sub := range re.Sub {
-			one := expand(sub)
-			if one == nil {
-				return nil
-			}
-			out = append(out, one...)
-		}
-		return atMost(out)
-	case syntax.OpConcat:
-		out := []string{""}
-		for _, sub := range re.Sub {
-			var longer []string
-			for _, tail := range expand(sub) {
-				for _, head := range out {
-					longer = append(longer, head+tail)
-				}
-			}
-			if out = atMost(longer); out == nil {
-				return nil
-			}
-		}
-		return out
-	}
-	return nil
-}
-
-func atMost(texts []string) []string {
-	if len(texts) == 0 || len(texts) > maxTexts {
-		return nil
-	}
-	return texts
-}
-
-func longestLiteral(re *syntax.Regexp) string {
-	switch re.Op {
-	case syntax.OpLiteral:
-		// A replacement character in the expression also matches invalid UTF-8.
-		if re.Flags&syntax.FoldCase == 0 && !strings.ContainsRune(string(re.Rune), '\uFFFD') {
-			return string(re.Rune)
-		}
-	case syntax.OpCapture, syntax.OpPlus:
-		return longestLiteral(re.Sub[0])
-	case syntax.OpRepeat:
-		if re.Min > 0 {
-			return longestLiteral(re.Sub[0])
-		}
-	case syntax.OpConcat:
-		best := ""
-		for _, sub := range re.Sub {
-			if l := longestLiteral(sub); len(l) > len(best) {
-				best = l
-			}
-		}
-		return best
-	}
-	return ""
+// simple reports that containing the literal is all that is asked for.
+func (p *linePredicate) simple() bool {
+	return p.re == nil && len(p.clauses) == 1 && len(p.clauses[0]) == 1
 }
 
 // fieldPredicate is a FieldPredicate made ready.
 type fieldPredicate struct {
 	name    string
+	equal   string // what the value has to be; empty: nothing that simple
 	holds   func(value string) bool
 	missing bool // what a row without the field gets
 }
@@ -181,6 +86,7 @@ func compileField(p FieldPredicate) (fieldPredicate, error) {
 	out := fieldPredicate{name: p.Name}
 	switch p.Op {
 	case FieldEqual:
+		out.equal = p.Text
 		out.holds = func(v string) bool { return v == p.Text }
 	case FieldNotEqual:
 		out.holds = func(v string) bool { return v != p.Text }

@@ -36,7 +36,11 @@ func newPrune(q *Query, pred *predicates) prune {
 	}
 	for i := range pred.lines {
 		if p := &pred.lines[i]; !p.negated {
-			out.values = append(out.values, idConditions(p.literal)...)
+			for _, clause := range p.clauses {
+				if len(clause) == 1 {
+					out.values = append(out.values, idConditions(clause[0])...)
+				}
+			}
 		}
 	}
 	return out

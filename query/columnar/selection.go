@@ -245,21 +245,19 @@ func (s *selection) filter(pred *predicates, r *blockReader, selected []uint32) 
 			}
 			continue
 		}
-		col, err := r.column(at, codec)
-		if err != nil {
+		var err error
+		if selected, err = r.filterField(at, p, selected, codec); err != nil {
 			return nil, err
 		}
-		selected = col.filterField(p, selected)
-	}
-	if len(selected) == 0 || len(pred.lines) == 0 {
-		return selected, nil
-	}
-	lines, err := r.column(r.header.line, codec)
-	if err != nil {
-		return nil, err
 	}
 	for i := range pred.lines {
-		selected = lines.filterLines(&pred.lines[i], selected)
+		if len(selected) == 0 {
+			return nil, nil
+		}
+		var err error
+		if selected, err = r.filterLines(&pred.lines[i], selected, codec); err != nil {
+			return nil, err
+		}
 	}
 	return selected, nil
 }

@@ -119,29 +119,6 @@ func TestMergeWindow(t *testing.T) {
 	require.Greater(t, to, from, "a crowd is thinned out at less gain")
 }
 
-func TestRequiredLiteral(t *testing.T) {
-	for expression, want := range map[string]struct {
-		literal string
-		whole   bool
-	}{
-		"abc":                             {"abc", true},
-		"":                                {"", false},
-		"(?i)abc":                         {"", false},
-		`Failed!.*tripId: [DG]13[0-9]{2}`: {"tripId: ", false},
-		"a|b":                             {"", false},
-		"(abc)+d":                         {"abc", false},
-		"(abc)*de":                        {"de", false},
-		"(abc){2}":                        {"abc", false},
-		"(abc){0,2}x":                     {"x", false},
-		"^abc$":                           {"abc", false},
-		"\uFFFD":                          {"", false},
-	} {
-		literal, whole := requiredLiteral(expression)
-		require.Equal(t, want.literal, literal, expression)
-		require.Equal(t, want.whole, whole, expression)
-	}
-}
-
 // Any text is a selector or an error, and what was read means the same when it is
 // written and read again.
 func FuzzSelector(f *testing.F) {

@@ -12,6 +12,45 @@ var ErrDamaged = errors.New("damaged")
 
 func damaged(what string) error { return fmt.Errorf("%s: %w", what, ErrDamaged) }
 
+// Section names one of the Sections.
+type Section int
+
+// The sections.
+const (
+	Main Section = iota
+	Indexes
+	IDs
+	Text
+)
+
+// Source gives sections when they are first needed. What it returned stays valid
+// as long as what was decoded from it is in use.
+type Source interface {
+	// Size is how many bytes the section has.
+	Size(Section) int
+	// Load returns them.
+	Load(Section) ([]byte, error)
+}
+
+// Size implements Source.
+func (s *Sections) Size(x Section) int { return len(s.section(x)) }
+
+// Load implements Source.
+func (s *Sections) Load(x Section) ([]byte, error) { return s.section(x), nil }
+
+func (s *Sections) section(x Section) []byte {
+	switch x {
+	case Main:
+		return s.Main
+	case Indexes:
+		return s.Indexes
+	case IDs:
+		return s.IDs
+	default:
+		return s.Text
+	}
+}
+
 // reader reads Main, and keeps how far the other sections are used.
 type reader struct {
 	b                      []byte
@@ -83,9 +122,21 @@ func (r *reader) take(section *int, n uint64) int {
 	return at
 }
 
-// Values is a decoded column of values. It shares the memory of the sections it
-// was decoded from. Reading it is safe for concurrent use.
+// done checks that the sections are used up exactly.
+func (r *reader) done(src Source) error {
+	if r.bad || r.off != len(r.b) {
+		return damaged("description of values")
+	}
+	if r.indexes != src.Size(Indexes) || r.ids != src.Size(IDs) || r.textSize != src.Size(Text) {
+		return damaged("size of a section")
+	}
+	return nil
+}
+
+// Values is a decoded column of values. It shares the memory of its source, which
+// it reads no more of than it is asked for.
 type Values struct {
+	src  Source
 	kind byte
 	n    int
 
@@ -99,20 +150,20 @@ type Values struct {
 
 	numbers    numbers
 	hasNumbers bool
-
 	// Where the rest lies in the sections.
 	lengthsAt, lengthsSize, textAt, textSize int // text
 	idsAt                                    int
 
-	ends  []uint32 // text: of each value in text
-	text  []byte
-	ids   []byte
-	value []int64 // the numbers
+	loaded bool
+	ends   []uint32 // text: of each value in text
+	text   []byte
+	ids    []byte
+	value  []int64 // the numbers
 }
 
 // describe reads the description of n values.
-func (v *Values) describe(r *reader, n int) {
-	*v = Values{kind: r.byte(), n: n, dict: v.dict[:0], ends: v.ends[:0], value: v.value[:0]}
+func (v *Values) describe(r *reader, src Source, n int) {
+	*v = Values{src: src, kind: r.byte(), n: n, dict: v.dict[:0], ends: v.ends[:0], value: v.value[:0]}
 	switch v.kind {
 	case kindText:
 		v.lengthsSize, v.textSize = int(min(r.uvarint(), maxSection+1)), int(min(r.uvarint(), maxSection+1))
@@ -137,11 +188,7 @@ func (v *Values) describe(r *reader, n int) {
 		if v.distinct > n {
 			r.bad = true
 		}
-		count := v.distinct
-		if count == 0 {
-			count = n
-		}
-		v.idsAt = r.take(&r.ids, uint64(count)*uint64(idBytes(v.shape)))
+		v.idsAt = r.take(&r.ids, uint64(v.idCount())*uint64(idBytes(v.shape)))
 		if v.distinct > 0 {
 			v.describeNumbers(r)
 		}
@@ -164,23 +211,107 @@ func (v *Values) describeNumbers(r *reader) {
 	v.numbers.describe(r, v.n)
 }
 
-// load takes the column's parts of the sections, which were checked to be there.
-func (v *Values) load(s *Sections) error {
-	switch v.kind {
-	case kindText:
-		v.text = s.Text[v.textAt : v.textAt+v.textSize]
-		return v.loadEnds(s.Indexes[v.lengthsAt : v.lengthsAt+v.lengthsSize])
-	case kindID:
-		count := v.distinct
-		if count == 0 {
-			count = v.n
-		}
-		v.ids = s.IDs[v.idsAt : v.idsAt+count*idBytes(v.shape)]
+// idCount is how many ids the column keeps.
+func (v *Values) idCount() int {
+	if v.distinct == 0 {
+		return v.n
 	}
-	if !v.hasNumbers {
+	return v.distinct
+}
+
+// Open reads the description of a column of n values.
+func (v *Values) Open(src Source, n int) error {
+	main, err := src.Load(Main)
+	if err != nil {
+		return err
+	}
+	r := reader{b: main}
+	v.describe(&r, src, n)
+	return r.done(src)
+}
+
+// Load reads the rest, so that Append and Dictionary can be used.
+func (v *Values) Load() error {
+	if v.loaded {
 		return nil
 	}
-	v.value = v.numbers.load(v.value[:0], v.n, s.Indexes, s.IDs)
+	if err := v.loadIDs(); err != nil {
+		return err
+	}
+	if err := v.loadText(); err != nil {
+		return err
+	}
+	if v.kind == kindText || v.hasNumbers {
+		indexes, err := v.src.Load(Indexes)
+		if err != nil {
+			return err
+		}
+		if v.kind == kindText {
+			err = v.loadEnds(indexes[v.lengthsAt : v.lengthsAt+v.lengthsSize])
+		} else {
+			err = v.loadNumbers(indexes)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	v.loaded = true
+	return nil
+}
+
+func (v *Values) loadIDs() error {
+	if v.kind != kindID || v.ids != nil {
+		return nil
+	}
+	ids, err := v.src.Load(IDs)
+	if err != nil {
+		return err
+	}
+	v.ids = ids[v.idsAt : v.idsAt+v.idCount()*idBytes(v.shape)]
+	return nil
+}
+
+func (v *Values) loadText() error {
+	if v.kind != kindText || v.text != nil {
+		return nil
+	}
+	text, err := v.src.Load(Text)
+	if err != nil {
+		return err
+	}
+	v.text = text[v.textAt : v.textAt+v.textSize]
+	return nil
+}
+
+func (v *Values) loadEnds(lengths []byte) error {
+	end, off := uint64(0), 0
+	v.ends = slices.Grow(v.ends[:0], v.n)
+	for range v.n {
+		n, size := binary.Uvarint(lengths[off:])
+		if size <= 0 {
+			return damaged("lengths")
+		}
+		off += size
+		if end += n; end > uint64(v.textSize) || n > uint64(v.textSize) {
+			return damaged("lengths")
+		}
+		v.ends = append(v.ends, uint32(end))
+	}
+	if off != len(lengths) || end != uint64(v.textSize) {
+		return damaged("lengths")
+	}
+	return nil
+}
+
+func (v *Values) loadNumbers(indexes []byte) error {
+	var ids []byte
+	if v.numbers.raw != 0 {
+		var err error
+		if ids, err = v.src.Load(IDs); err != nil {
+			return err
+		}
+	}
+	v.value = v.numbers.load(v.value[:0], v.n, indexes, ids)
 	limit := int64(-1)
 	switch v.kind {
 	case kindDictionary:
@@ -198,35 +329,11 @@ func (v *Values) load(s *Sections) error {
 	return nil
 }
 
-func (v *Values) loadEnds(lengths []byte) error {
-	end, off := uint64(0), 0
-	v.ends = slices.Grow(v.ends[:0], v.n)
-	for range v.n {
-		n, size := binary.Uvarint(lengths[off:])
-		if size <= 0 {
-			return damaged("lengths")
-		}
-		off += size
-		if end += n; end > uint64(v.textSize) {
-			return damaged("lengths")
-		}
-		v.ends = append(v.ends, uint32(end))
-	}
-	if off != len(lengths) || end != uint64(v.textSize) {
-		return damaged("lengths")
-	}
-	return nil
-}
-
 // Append appends the text of value i, whose row has the time ts.
 func (v *Values) Append(dst []byte, i int, ts int64) []byte {
 	switch v.kind {
 	case kindText:
-		start := uint32(0)
-		if i > 0 {
-			start = v.ends[i-1]
-		}
-		return append(dst, v.text[start:v.ends[i]]...)
+		return append(dst, v.textAtRow(i)...)
 	case kindConstant:
 		return append(dst, v.dict[0]...)
 	case kindDictionary:
@@ -236,15 +343,27 @@ func (v *Values) Append(dst []byte, i int, ts int64) []byte {
 		dst = appendInteger(dst, v.value[i], v.digits)
 		return append(dst, v.suffix...)
 	case kindID:
-		at := i
 		if v.distinct > 0 {
-			at = int(v.value[i])
+			i = int(v.value[i])
 		}
-		size := idBytes(v.shape)
-		return unpackID(dst, v.ids[at*size:(at+1)*size], v.shape)
+		return v.appendID(dst, i)
 	default:
 		return v.layout.format(dst, ts, v.value[i], v.unit)
 	}
+}
+
+func (v *Values) textAtRow(i int) []byte {
+	start := uint32(0)
+	if i > 0 {
+		start = v.ends[i-1]
+	}
+	return v.text[start:v.ends[i]]
+}
+
+// appendID appends the text of the i-th id that the column keeps.
+func (v *Values) appendID(dst []byte, i int) []byte {
+	size := idBytes(v.shape)
+	return unpackID(dst, v.ids[i*size:(i+1)*size], v.shape)
 }
 
 // Dictionary returns the different values when the column keeps them once, and the
@@ -259,13 +378,14 @@ func (v *Values) Dictionary(unpacked *[]byte) (dict [][]byte, places []int64, ok
 	case v.kind == kindID && v.distinct > 0:
 		size := idBytes(v.shape)
 		out := slices.Grow(*unpacked, v.distinct*(2*size+4))
-		for i := range v.distinct {
+		dict = make([][]byte, v.distinct)
+		for i := range dict {
 			at := len(out)
-			out = unpackID(out, v.ids[i*size:(i+1)*size], v.shape)
-			v.dict = append(v.dict, out[at:len(out):len(out)])
+			out = v.appendID(out, i)
+			dict[i] = out[at:len(out):len(out)]
 		}
 		*unpacked = out
-		return v.dict, v.value, true
+		return dict, v.value, true
 	}
 	return nil, nil, false
 }
@@ -280,193 +400,3 @@ func (v *Values) NeedsTimes() bool { return v.kind == kindClock }
 
 // Memory is about how many bytes the column keeps beside the sections.
 func (v *Values) Memory() int { return 24*cap(v.dict) + 4*cap(v.ends) + 8*cap(v.value) }
-
-// Decode reads a column of n values from the sections.
-func (v *Values) Decode(s *Sections, n int) error {
-	r := reader{b: s.Main}
-	v.describe(&r, n)
-	if err := r.done(s); err != nil {
-		return err
-	}
-	return v.load(s)
-}
-
-// done checks that the sections are used up exactly.
-func (r *reader) done(s *Sections) error {
-	if r.bad || r.off != len(r.b) {
-		return damaged("description of values")
-	}
-	if r.indexes != len(s.Indexes) || r.ids != len(s.IDs) || r.textSize != len(s.Text) {
-		return damaged("size of a section")
-	}
-	return nil
-}
-
-// Lines are decoded lines.
-type Lines struct {
-	rows      int
-	size      int
-	templates []template
-	columns   []Values
-	of        []uint16 // template of each row
-	at        []uint32 // the row's place among the rows of its template
-	values    int      // of columns that are in use
-	refs      int
-}
-
-type template struct {
-	rows  int
-	parts []part
-	texts []byte // all of the template, with marks
-	// Its columns in Lines.columns.
-	first, count int
-}
-
-// part is a run of static text and what follows it.
-type part struct {
-	text   []byte
-	column int // in Lines.columns, or -1
-	ref    int // or -1
-}
-
-// Rows is the number of lines, Size the bytes of all of them.
-func (l *Lines) Rows() int { return l.rows }
-
-// Size is how many bytes all lines have.
-func (l *Lines) Size() int { return l.size }
-
-// Refs is one more than the greatest field that a line refers to.
-func (l *Lines) Refs() int { return l.refs }
-
-// Memory is about how many bytes the lines keep beside the sections.
-func (l *Lines) Memory() int {
-	n := 2*cap(l.of) + 4*cap(l.at)
-	for i := range l.columns {
-		n += l.columns[i].Memory() + 256
-	}
-	for i := range l.templates[:cap(l.templates)] {
-		n += 48 * cap(l.templates[:cap(l.templates)][i].parts)
-	}
-	return n
-}
-
-// Decode reads lines from the sections, whose memory they keep.
-func (l *Lines) Decode(s *Sections) error {
-	r := reader{b: s.Main}
-	rows, size := r.uvarint(), r.uvarint()
-	count := r.count()
-	if r.bad || rows == 0 || rows > maxSection || size > maxSection || count > maxTemplates+1 {
-		return damaged("lines")
-	}
-	l.rows, l.size, l.values, l.refs = int(rows), int(size), 0, 0
-	l.templates = l.templates[:0]
-	width := templateWidth(count)
-	numbersAt := r.take(&r.indexes, rows*uint64(width))
-	sum := uint64(0)
-	for range count {
-		if err := l.describe(&r, &sum); err != nil {
-			return err
-		}
-	}
-	if sum != rows {
-		return damaged("lines of templates")
-	}
-	if err := r.done(s); err != nil {
-		return err
-	}
-	if err := l.loadTemplates(s.Indexes[numbersAt:numbersAt+l.rows*width], width); err != nil {
-		return err
-	}
-	for i := range l.columns[:l.values] {
-		if err := l.columns[i].load(s); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// describe reads a template.
-func (l *Lines) describe(r *reader, sum *uint64) error {
-	rows := r.uvarint()
-	text := r.bytes()
-	*sum += rows
-	if r.bad || rows == 0 || *sum > uint64(l.rows) {
-		return damaged("template")
-	}
-	var t *template
-	if n := len(l.templates); n < cap(l.templates) {
-		l.templates = l.templates[:n+1]
-		t = &l.templates[n]
-	} else {
-		l.templates = append(l.templates, template{})
-		t = &l.templates[n]
-	}
-	t.rows, t.parts, t.texts = int(rows), t.parts[:0], text
-	t.first, t.count = l.values, 0
-	from := 0
-	for i, c := range text {
-		if classes[c] != classMark {
-			continue
-		}
-		p := part{text: text[from:i], column: -1, ref: -1}
-		if c == markValue {
-			p.column = l.values
-			if l.values == len(l.columns) {
-				l.columns = append(l.columns, Values{})
-			}
-			l.columns[l.values].describe(r, t.rows)
-			l.values++
-			t.count++
-			if r.bad {
-				return damaged("column of a template")
-			}
-		} else {
-			p.ref = int(c) - markRef
-			l.refs = max(l.refs, p.ref+1)
-		}
-		t.parts = append(t.parts, p)
-		from = i + 1
-	}
-	t.parts = append(t.parts, part{text: text[from:], column: -1, ref: -1})
-	return nil
-}
-
-// loadTemplates finds each row's template and its place there.
-func (l *Lines) loadTemplates(planes []byte, width int) error {
-	l.of = slices.Grow(l.of[:0], l.rows)[:l.rows]
-	l.at = slices.Grow(l.at[:0], l.rows)[:l.rows]
-	next := make([]uint32, len(l.templates))
-	for row := range l.rows {
-		t := 0
-		for p := range width {
-			t |= int(planes[p*l.rows+row]) << (8 * p)
-		}
-		if t >= len(l.templates) {
-			return damaged("template of a line")
-		}
-		l.of[row], l.at[row] = uint16(t), next[t]
-		next[t]++
-	}
-	for i := range l.templates {
-		if int(next[i]) != l.templates[i].rows {
-			return damaged("lines of a template")
-		}
-	}
-	return nil
-}
-
-// Append appends a line. ts is its row's time and ref gives the value of the
-// row's field k.
-func (l *Lines) Append(dst []byte, row int, ts int64, ref func(k, row int) string) []byte {
-	at := int(l.at[row])
-	for _, p := range l.templates[l.of[row]].parts {
-		dst = append(dst, p.text...)
-		switch {
-		case p.column >= 0:
-			dst = l.columns[p.column].Append(dst, at, ts)
-		case p.ref >= 0:
-			dst = append(dst, ref(p.ref, row)...)
-		}
-	}
-	return dst
-}

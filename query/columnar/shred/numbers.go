@@ -30,7 +30,7 @@ type numbers struct {
 }
 
 // rawEntropy is from how many bits a byte on a plane is taken for random, rawRows
-// from how many numbers on that can be told.
+// from how many bytes on that can be told.
 const (
 	rawEntropy = 7.6
 	rawRows    = 512
@@ -91,7 +91,7 @@ func (e *Encoder) planes(dst *Sections, n int, unit uint64, width int, number fu
 	raw := byte(0)
 	for p := range width {
 		plane := e.plane[p*n : (p+1)*n]
-		if n >= rawRows && random(plane) {
+		if Random(plane) {
 			raw |= 1 << p
 			dst.IDs = append(dst.IDs, plane...)
 		} else {
@@ -115,13 +115,17 @@ func appendPlanes(dst []byte, n, width int, number func(i int) uint64) []byte {
 	return dst
 }
 
-// random reports whether no compressor will gain by the plane.
-func random(plane []byte) bool {
+// Random reports whether no compressor will gain by the bytes. Of a few bytes that
+// cannot be told.
+func Random(data []byte) bool {
+	if len(data) < rawRows {
+		return false
+	}
 	var counts [256]int
-	for _, b := range plane {
+	for _, b := range data {
 		counts[b]++
 	}
-	return entropy(&counts) >= rawEntropy*float64(len(plane))
+	return entropy(&counts) >= rawEntropy*float64(len(data))
 }
 
 // stepsAreTamer compares the order-0 entropy of the lowest bytes.
@@ -164,13 +168,26 @@ func (x *numbers) describe(r *reader, n int) {
 	x.indexesAt = r.take(&r.indexes, uint64(n)*uint64(x.width-raw))
 }
 
-// load appends the n numbers to dst. The sections were checked to have them.
+// excludes reports that the value is outside what the planes can hold.
+func (x *numbers) excludes(v int64) bool {
+	if x.steps || x.width >= 7 {
+		return false
+	}
+	over, most := bits.Mul64(1<<(8*x.width)-1, x.unit)
+	return v < x.base || over == 0 && uint64(v)-uint64(x.base) > most
+}
+
+// load appends the n numbers to dst. The sections were checked to have them; ids
+// are needed only if planes lie there.
 func (x *numbers) load(dst []int64, n int, indexes, ids []byte) []int64 {
 	at := len(dst)
 	dst = slices.Grow(dst, n)[:at+n]
 	out := dst[at:]
 	clear(out)
-	indexes, ids = indexes[x.indexesAt:], ids[x.idsAt:]
+	indexes = indexes[x.indexesAt:]
+	if x.raw != 0 {
+		ids = ids[x.idsAt:]
+	}
 	for p := range x.width {
 		var plane []byte
 		if x.raw>>p&1 != 0 {

@@ -3,6 +3,7 @@ package shred
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -60,7 +61,8 @@ func (b *block) roundTrip(t testing.TB, e *Encoder) (Sections, bool) {
 		return s, false
 	}
 	var l Lines
-	require.NoError(t, l.Decode(&s))
+	require.NoError(t, l.Open(&s))
+	require.NoError(t, l.Prepare(nil))
 	require.Equal(t, len(b.ends), l.Rows())
 	require.Equal(t, len(b.text), l.Size())
 	start := uint32(0)
@@ -73,6 +75,47 @@ func (b *block) roundTrip(t testing.TB, e *Encoder) (Sections, bool) {
 		start = end
 	}
 	return s, true
+}
+
+type noFields struct{}
+
+func (noFields) Search(int, Condition) ([]bool, error) { return nil, nil }
+
+// Search implements FieldSearch.
+func (b *block) Search(k int, c Condition) ([]bool, error) {
+	hits := make([]bool, len(b.ends))
+	for row := range hits {
+		hits[row] = c.Holds([]byte(b.field(k, row)))
+	}
+	return hits, nil
+}
+
+// find requires that Find knows exactly which lines contain the literal, and
+// reports how many it could not tell without rebuilding them.
+func (b *block) find(t testing.TB, s *Sections, literal string) (maybe int) {
+	var l Lines
+	require.NoError(t, l.Open(s))
+	f, err := l.Find([]byte(literal), b.times, b)
+	require.NoError(t, err)
+	none := f.None()
+	start := uint32(0)
+	for row, end := range b.ends {
+		want := No
+		if bytes.Contains(b.text[start:end], []byte(literal)) {
+			want = Yes
+		}
+		got := No
+		if !none {
+			got = f.Row(uint32(row))
+		}
+		if got == Maybe {
+			maybe++
+		} else if got != want {
+			t.Fatalf("%q in line %q: %d, want %d", literal, b.text[start:end], got, want)
+		}
+		start = end
+	}
+	return maybe
 }
 
 func (s *Sections) size() int { return len(s.Main) + len(s.Indexes) + len(s.IDs) + len(s.Text) }
@@ -135,6 +178,14 @@ func TestLines(t *testing.T) {
 			require.True(t, ok)
 			t.Logf("%.1f bytes a line instead of %.1f", float64(s.size())/rows, float64(len(b.text))/rows)
 			require.LessOrEqual(t, s.size(), c.most*rows+1000)
+			for range 200 {
+				row := r.IntN(rows-1) + 1
+				line := b.text[b.ends[row-1]:b.ends[row]]
+				from := r.IntN(len(line))
+				literal := string(line[from : from+1+r.IntN(min(40, len(line)-from))])
+				require.Zero(t, b.find(t, &s, literal))
+				require.Zero(t, b.find(t, &s, literal[:len(literal)/2]+"x"+literal[len(literal)/2:]))
+			}
 		})
 	}
 }
@@ -169,7 +220,15 @@ func TestLinesOfAnyKind(t *testing.T) {
 			}
 			b.add(int64(r.Uint64()), line, fields...)
 		}
-		b.roundTrip(t, e)
+		s, ok := b.roundTrip(t, e)
+		if !ok {
+			continue
+		}
+		for range 50 {
+			from := r.IntN(len(b.text))
+			literal := b.text[from : from+min(1+r.IntN(30), len(b.text)-from)]
+			b.find(t, &s, string(literal))
+		}
 	}
 }
 
@@ -251,7 +310,13 @@ func TestDamaged(t *testing.T) {
 
 // read decodes and rebuilds what may be damaged.
 func (b *block) read(l *Lines, s *Sections) {
-	if l.Decode(s) != nil {
+	if l.Open(s) != nil {
+		return
+	}
+	for _, literal := range []string{"a", "1", "0493e2752438fbb", "id 0", ":00"} {
+		_, _ = l.Find([]byte(literal), make([]int64, l.Rows()), noFields{})
+	}
+	if l.Prepare(nil) != nil {
 		return
 	}
 	var line []byte
@@ -271,7 +336,17 @@ func FuzzLines(f *testing.F) {
 		for i, line := range bytes.Split(text, []byte("\n")) {
 			b.add(ts+int64(i)*1e9, string(line), "0493e2752438fbbe")
 		}
-		b.roundTrip(t, e)
+		s, ok := b.roundTrip(t, e)
+		if !ok {
+			return
+		}
+		for from := 0; from < len(text); from += 1 + len(text)/16 {
+			for _, n := range []int{1, 3, 9, 20} {
+				if from+n <= len(text) {
+					b.find(t, &s, string(text[from:from+n]))
+				}
+			}
+		}
 	})
 }
 
@@ -308,7 +383,7 @@ func FuzzValues(f *testing.F) {
 		var s Sections
 		NewEncoder().Values(&s, text, ends, times)
 		var v Values
-		if err := v.Decode(&s, len(ends)); err != nil {
+		if err := errors.Join(v.Open(&s, len(ends)), v.Load()); err != nil {
 			t.Fatal(err)
 		}
 		var out []byte
