@@ -90,11 +90,15 @@ func (a *API) Register(g *echo.Group) {
 		"/api/v1/detected_labels":             a.getDetectedLabels,
 		"/api/v1/detected_fields":             a.getDetectedFields,
 		"/api/v1/detected_field/:name/values": a.getDetectedFieldValues,
+		"/api/v1/patterns":                    a.getPatterns,
 	} {
 		g.Match(both, path, a.handle(h))
 	}
 	g.Match(both, "/api/v1/format_query", a.formatQuery)
 	g.GET("/api/v1/tail", a.tail)
+	g.Match([]string{http.MethodPost, http.MethodPut}, "/api/v1/delete", a.addDeletion)
+	g.GET("/api/v1/delete", a.listDeletions)
+	g.DELETE("/api/v1/delete", a.cancelDeletion)
 	g.GET("/api/v1/drilldown-limits", a.drilldownLimits)
 	g.GET("/api/v1/rules", a.rules)
 	g.GET("/api/v1/status/buildinfo", a.buildInfo)

@@ -75,6 +75,15 @@ func (a *API) getDetectedFieldValues(ctx context.Context, c echo.Context, form u
 	return func(w http.ResponseWriter) error { return marshal.WriteDetectedFieldsResponseJSON(res, w) }, err
 }
 
+func (a *API) getPatterns(ctx context.Context, _ echo.Context, form url.Values) (func(http.ResponseWriter) error, error) {
+	r, err := rangeRequest(withoutLimit(form), a.now())
+	if err != nil {
+		return nil, err
+	}
+	res, err := a.patterns(ctx, patternsRequest{selector: r.Query, start: r.Start, end: r.End, step: r.Step})
+	return func(w http.ResponseWriter) error { return marshal.WriteQueryPatternsResponseJSON(res, w) }, err
+}
+
 // drilldownLimits tells Logs Drilldown what it may ask for.
 func (a *API) drilldownLimits(c echo.Context) error {
 	limits := map[string]any{

@@ -38,6 +38,9 @@ type Config struct {
 	MaxConcurrent int `json:"maxConcurrent"`
 	// Timeout ends a query; it must be positive.
 	Timeout model.Duration `json:"timeout"`
+	// MaxPatternLines is how many lines patterns are mined from; of more, a sample over
+	// the whole range. It must be positive.
+	MaxPatternLines int `json:"maxPatternLines"`
 	// MaxTails is how many live tails may be open at once.
 	MaxTails int `json:"maxTails"`
 	// TailBufferLines and TailBufferBytes bound what waits for one tail; lines beyond
@@ -63,6 +66,7 @@ func DefaultConfig() Config {
 		MaxWindowSamples: 20_000_000,
 		MaxConcurrent:    16,
 		Timeout:          model.Duration(time.Minute),
+		MaxPatternLines:  100_000,
 		MaxTails:         20,
 		TailBufferLines:  10_000,
 		TailBufferBytes:  4 << 20,
@@ -89,6 +93,7 @@ func (c Config) Validate() error {
 		{"maxWindowSamples", int64(c.MaxWindowSamples), false},
 		{"maxConcurrent", int64(c.MaxConcurrent), true},
 		{"timeout", int64(c.Timeout), true},
+		{"maxPatternLines", int64(c.MaxPatternLines), true},
 		{"maxTails", int64(c.MaxTails), false},
 		{"tailBufferLines", int64(c.TailBufferLines), true},
 		{"tailBufferBytes", c.TailBufferBytes, true},
