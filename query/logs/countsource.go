@@ -239,22 +239,17 @@ func (c *countSource) close() error        { return nil }
 func (c *countSource) onlyStreams() (bool, error) {
 	names := append([]string{logqlmodel.ErrorLabel}, c.groups.lacking()...)
 	for i, name := range names {
-		q := columnar.CountQuery{Query: c.query.Query}
-		q.Query.Lines = nil
-		q.Query.Fields = []columnar.FieldPredicate{{Name: name, Op: columnar.FieldNotEqual}}
+		count := columnar.CountQuery{Query: c.query.Query}
 		if i > 0 {
-			q.Group = func(ls labels.Labels) int {
+			count.Group = func(ls labels.Labels) int {
 				if ls.Has(name) {
 					return -1
 				}
 				return 0
 			}
 		}
-		counts, st, err := c.querier.store.Count(c.ctx, q)
-		if err == nil {
-			err = c.querier.exec.charge(st.Bytes, st.Rows)
-		}
-		if err != nil || len(counts) > 0 {
+		has, err := c.querier.hasField(c.ctx, count, name)
+		if has || err != nil {
 			return false, err
 		}
 	}

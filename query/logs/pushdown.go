@@ -21,6 +21,8 @@ type pushdown struct {
 	// fields are predicates on structured metadata. LogQL looks at the stream's
 	// labels too, so one must be left out when a stream has a label of its name.
 	fields []columnar.FieldPredicate
+	// derived follow from filters of what parsers find.
+	derived []derivedPredicate
 	// exact means that the predicates keep precisely the rows that the pipeline
 	// keeps, so that the store may stop at the query's limit.
 	exact bool
@@ -31,6 +33,7 @@ func analyze(stages syntax.MultiStageExpr) pushdown {
 	p := pushdown{exact: true}
 	// Whether the line and the labels are still those of the stored row.
 	line, lbls := true, true
+	parsed := notParsed
 	for _, stage := range stages {
 		switch s := stage.(type) {
 		case *syntax.LineFilterExpr:
@@ -43,20 +46,35 @@ func analyze(stages syntax.MultiStageExpr) pushdown {
 			p.exact = false
 			if lbls {
 				p.addLabelFilter(s.LabelFilterer)
+			} else {
+				p.derive(s.LabelFilterer, parsed)
 			}
 		case *syntax.LineFmtExpr, *syntax.DecolorizeExpr:
 			line = false
 		case *syntax.LineParserExpr:
 			lbls = false
-			if s.Op == syntax.OpParserTypeUnpack {
-				line = false
+			switch {
+			case s.Op == syntax.OpParserTypeUnpack:
+				line, parsed = false, parsedUnknown
+			case !line:
+				parsed = parsedUnknown
+			case s.Op == syntax.OpParserTypeJSON:
+				parsed = max(parsed, parsedEscaped)
+			default:
+				parsed = max(parsed, parsedPlain)
 			}
-		case *syntax.LogfmtParserExpr, *syntax.LogfmtExpressionParserExpr, *syntax.JSONExpressionParserExpr,
-			*syntax.LabelFmtExpr, *syntax.DropLabelsExpr, *syntax.KeepLabelsExpr:
+		case *syntax.LogfmtParserExpr, *syntax.LogfmtExpressionParserExpr, *syntax.JSONExpressionParserExpr:
 			lbls = false
+			if parsed = max(parsed, parsedEscaped); !line {
+				parsed = parsedUnknown
+			}
+		case *syntax.DropLabelsExpr, *syntax.KeepLabelsExpr:
+			lbls = false
+		case *syntax.LabelFmtExpr:
+			lbls, parsed = false, parsedUnknown
 		default:
 			// A stage that this version does not know may do anything.
-			line, lbls, p.exact = false, false, false
+			line, lbls, parsed, p.exact = false, false, parsedUnknown, false
 		}
 	}
 	return p
@@ -230,37 +248,189 @@ func (t literalTest) alternative() (alternative, bool) {
 // numeric ones keep rows whose value is no number, with an error, so that they
 // cannot be pushed.
 func (p *pushdown) addLabelFilter(f log.LabelFilterer) {
-	var m *labels.Matcher
+	if both, ok := f.(*log.BinaryLabelFilter); ok {
+		if both.And {
+			p.addLabelFilter(both.Left)
+			p.addLabelFilter(both.Right)
+		}
+		return
+	}
+	m := matcherOf(f)
+	if m == nil {
+		return
+	}
+	pred := columnar.FieldPredicate{Name: m.Name, Text: m.Value}
+	switch m.Type {
+	case labels.MatchEqual:
+		pred.Op = columnar.FieldEqual
+	case labels.MatchNotEqual:
+		pred.Op = columnar.FieldNotEqual
+	case labels.MatchRegexp:
+		text, ok := fieldExpression(f, m)
+		if !ok {
+			return
+		}
+		pred.Op, pred.Text = columnar.FieldMatches, text
+	default:
+		return // a weaker match would make a stronger exclusion
+	}
+	p.fields = append(p.fields, pred)
+}
+
+// matcherOf is the matcher of a filter that compares strings, or nil.
+func matcherOf(f log.LabelFilterer) (m *labels.Matcher) {
 	switch f := f.(type) {
 	case *log.StringLabelFilter:
 		m = f.Matcher
 	case *log.LineFilterLabelFilter:
 		m = f.Matcher
-	case *log.BinaryLabelFilter:
-		if f.And {
-			p.addLabelFilter(f.Left)
-			p.addLabelFilter(f.Right)
-		}
-		return
-	default:
-		return
 	}
 	// Names with __ are LogQL's own, and a name with the suffix may be the engine's
 	// new name for a field that shares its name with a label.
 	if m == nil || strings.HasPrefix(m.Name, "__") || strings.HasSuffix(m.Name, extractedSuffix) || !utf8.ValidString(m.Value) {
+		return nil
+	}
+	return m
+}
+
+// fieldExpression is an anchored expression that matches at least what the
+// filter's does: LogQL simplifies those in ways of its own, and its dot matches no
+// line break.
+func fieldExpression(f log.LabelFilterer, m *labels.Matcher) (string, bool) {
+	tests, isRegexp, ok := testsOf(f)
+	if !ok {
+		return "", false
+	}
+	if isRegexp {
+		return m.Value, true
+	}
+	parts := make([]string, len(tests))
+	for i, t := range tests {
+		if t.anchored && !t.fold {
+			parts[i] = regexp.QuoteMeta(t.text)
+			continue
+		}
+		t.anchored = false
+		a, ok := t.alternative()
+		if !ok {
+			return "", false
+		}
+		parts[i] = ".*(?:" + a.regexp() + ").*"
+	}
+	return strings.Join(parts, "|"), true
+}
+
+// testsOf asks a filter of strings for what it looks for: one of the tests, or an
+// expression, must hold for what it keeps.
+func testsOf(f log.LabelFilterer) (tests []literalTest, isRegexp, ok bool) {
+	s, ok := f.(*log.LineFilterLabelFilter)
+	if !ok {
+		return nil, false, false
+	}
+	filter, ok := s.Filter.(log.MatcherFilterer)
+	if !ok {
+		return nil, false, false
+	}
+	var in inspector
+	if filter.Matches(&in) || len(in.tests) == 0 && !in.regexp || len(in.tests) > 0 && in.regexp {
+		return nil, false, false // it holds whatever the value is, or is of several kinds
+	}
+	return in.tests, in.regexp, true
+}
+
+// parsedAs says what a value that a parser finds looks like in the line.
+type parsedAs uint8
+
+const (
+	notParsed     parsedAs = iota
+	parsedPlain            // as it is
+	parsedEscaped          // as it is, unless the line has a backslash
+	parsedUnknown          // the line that was parsed is not the stored one, or labels were made up
+)
+
+// derivedPredicate holds for the lines that a filter of parsed labels keeps, if
+// the labels of these names come from nowhere but the line.
+type derivedPredicate struct {
+	names []string
+	line  columnar.LinePredicate
+}
+
+// derive adds what a filter of labels asks of the line: one that a parser must
+// find a value in contains the value.
+func (p *pushdown) derive(f log.LabelFilterer, as parsedAs) {
+	if as != parsedPlain && as != parsedEscaped {
 		return
 	}
-	var op columnar.FieldOp
-	switch m.Type {
-	case labels.MatchEqual:
-		op = columnar.FieldEqual
-	case labels.MatchNotEqual:
-		op = columnar.FieldNotEqual
-	default:
-		// LogQL simplifies anchored expressions in ways of its own.
+	if both, ok := f.(*log.BinaryLabelFilter); ok && both.And {
+		p.derive(both.Left, as)
+		p.derive(both.Right, as)
 		return
 	}
-	p.fields = append(p.fields, columnar.FieldPredicate{Name: m.Name, Op: op, Text: m.Value})
+	names, texts, ok := wanted(f)
+	if !ok {
+		return
+	}
+	var alts []string
+	for _, text := range texts {
+		if as == parsedEscaped {
+			// Invalid bytes become spaces, and so does the replacement character.
+			text = longestField(text)
+		}
+		if text == "" {
+			return
+		}
+		alts = append(alts, regexp.QuoteMeta(text))
+	}
+	if as == parsedEscaped {
+		alts = append(alts, `\\`)
+	}
+	pred := columnar.LinePredicate{Op: columnar.Matches, Text: "(?:" + strings.Join(alts, ")|(?:") + ")"}
+	if len(alts) == 1 {
+		pred = columnar.LinePredicate{Op: columnar.Contains, Text: texts[0]}
+	}
+	p.derived = append(p.derived, derivedPredicate{names: names, line: pred})
+}
+
+// wanted is the names of the labels that a filter looks at and texts of which the
+// value of one of them must contain one.
+func wanted(f log.LabelFilterer) (names, texts []string, ok bool) {
+	if both, ok := f.(*log.BinaryLabelFilter); ok {
+		if both.And {
+			return nil, nil, false
+		}
+		names, texts, ok = wanted(both.Left)
+		if !ok {
+			return nil, nil, false
+		}
+		moreNames, moreTexts, ok := wanted(both.Right)
+		return append(names, moreNames...), append(texts, moreTexts...), ok
+	}
+	m := matcherOf(f)
+	if m == nil || m.Type != labels.MatchEqual && m.Type != labels.MatchRegexp {
+		return nil, nil, false
+	}
+	tests, isRegexp, ok := testsOf(f)
+	if !ok || isRegexp {
+		return nil, nil, false
+	}
+	for _, t := range tests {
+		if t.text == "" || t.fold || !utf8.ValidString(t.text) {
+			return nil, nil, false
+		}
+		texts = append(texts, t.text)
+	}
+	return []string{m.Name}, texts, true
+}
+
+// longestField is the longest part of a text without spaces and replacement
+// characters.
+func longestField(text string) (longest string) {
+	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == utf8.RuneError }) {
+		if len(part) > len(longest) {
+			longest = part
+		}
+	}
+	return longest
 }
 
 const extractedSuffix = "_extracted"

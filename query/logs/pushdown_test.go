@@ -58,7 +58,13 @@ func TestAnalyze(t *testing.T) {
 		{`| a="x" and b="y"`, nil, []columnar.FieldPredicate{equal("a", "x"), equal("b", "y")}, false},
 		{`| a="x" or b="y"`, nil, nil, false},
 		{`| status > 400`, nil, nil, false},
-		{`| a=~"x.*"`, nil, nil, false},
+		{`| a=~"x.*"`, nil, []columnar.FieldPredicate{{Name: "a", Op: columnar.FieldMatches, Text: ".*(?:x).*"}}, false}, // as LogQL has it
+		{`| a=~"x|y.z"`, nil, []columnar.FieldPredicate{{Name: "a", Op: columnar.FieldMatches, Text: "x|y.z"}}, false},
+		{`| a=~"x|yz"`, nil, []columnar.FieldPredicate{{Name: "a", Op: columnar.FieldMatches, Text: "x|yz"}}, false},
+		{`| a=~".*x.*"`, nil, []columnar.FieldPredicate{{Name: "a", Op: columnar.FieldMatches, Text: ".*(?:x).*"}}, false},
+		{`| a=~"(?i)x"`, nil, []columnar.FieldPredicate{{Name: "a", Op: columnar.FieldMatches, Text: ".*(?:(?i:x)).*"}}, false},
+		{`| a=~".*"`, nil, nil, false},
+		{`| a!~"x|y"`, nil, nil, false},
 		{`| __error__=""`, nil, nil, false},
 		{`| pod_extracted="x"`, nil, nil, false},
 		{`| json | a="x"`, nil, nil, false},
@@ -72,6 +78,40 @@ func TestAnalyze(t *testing.T) {
 			require.ElementsMatch(t, tc.lines, got.lines)
 			require.ElementsMatch(t, tc.fields, got.fields)
 			require.Equal(t, tc.exact, got.exact)
+		})
+	}
+}
+
+func TestDerive(t *testing.T) {
+	matches := func(s string) columnar.LinePredicate { return columnar.LinePredicate{Op: columnar.Matches, Text: s} }
+	for pipeline, want := range map[string][]derivedPredicate{
+		`| json | level="error"`:                   {{[]string{"level"}, matches(`(?:error)|(?:\\)`)}},
+		`| logfmt | msg="not so found"`:            {{[]string{"msg"}, matches(`(?:found)|(?:\\)`)}},
+		`| json lvl="level" | lvl="e"`:             {{[]string{"lvl"}, matches(`(?:e)|(?:\\)`)}},
+		`| json | level=~"error|warn"`:             {{[]string{"level"}, matches(`(?:error)|(?:warn)|(?:\\)`)}},
+		`| json | level=~".*err.*"`:                {{[]string{"level"}, matches(`(?:err)|(?:\\)`)}},
+		`| json | a="x" or b="y"`:                  {{[]string{"a", "b"}, matches(`(?:x)|(?:y)|(?:\\)`)}},
+		`| pattern "<a> <b>" | a="500"`:            {{[]string{"a"}, columnar.LinePredicate{Op: columnar.Contains, Text: "500"}}},
+		`| regexp "(?P<a>.)" | a="x" and b="y z"`:  {{[]string{"a"}, columnar.LinePredicate{Op: columnar.Contains, Text: "x"}}, {[]string{"b"}, columnar.LinePredicate{Op: columnar.Contains, Text: "y z"}}},
+		`| pattern "<a> <b>" | json | a="500"`:     {{[]string{"a"}, matches(`(?:500)|(?:\\)`)}},
+		`| json | drop x | level="error" | size>1`: {{[]string{"level"}, matches(`(?:error)|(?:\\)`)}},
+		`| json | level=""`:                        nil,
+		`| json | level!="error"`:                  nil,
+		`| json | level=~"(?i)error"`:              nil,
+		`| json | level=~"err[a-z]+"`:              nil,
+		`| json | level="error" or size>1`:         nil,
+		`| json | __error__="x"`:                   nil,
+		`| json | x_extracted="y"`:                 nil,
+		`| json | label_format a=b | a="x"`:        nil,
+		`| line_format "{{.x}}" | json | a="x"`:    nil,
+		`| unpack | a="x"`:                         nil,
+		`| decolorize | json | a="x"`:              nil,
+		`| drop x | a="x"`:                         nil,
+	} {
+		t.Run(pipeline, func(t *testing.T) {
+			expr, err := syntax.ParseLogSelector(`{app="x"} `+pipeline, true)
+			require.NoError(t, err)
+			require.ElementsMatch(t, want, analyze(stagesOf(expr)).derived)
 		})
 	}
 }

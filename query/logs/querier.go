@@ -129,7 +129,47 @@ func (q *querier) push(ctx context.Context, query *columnar.Query, stages syntax
 			query.Fields = append(query.Fields, f)
 		}
 	}
+	for _, d := range p.derived {
+		fromLine, err := q.onlyParsed(ctx, query, d.names)
+		if err != nil {
+			return false, q.exec.fail(err)
+		}
+		if fromLine {
+			query.Lines = append(query.Lines, d.line)
+		}
+	}
 	return p.exact, nil
+}
+
+// onlyParsed reports whether no row that the query can see has a label or
+// structured metadata of the names, so that nothing but a parser makes such.
+func (q *querier) onlyParsed(ctx context.Context, query *columnar.Query, names []string) (bool, error) {
+	for _, name := range names {
+		isLabel, err := q.isLabel(ctx, query, name)
+		if isLabel || err != nil {
+			return false, err
+		}
+		has, err := q.hasField(ctx, columnar.CountQuery{Query: *query}, name)
+		if has || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// hasField reports whether a row of the selection, whatever its line and fields,
+// has structured metadata of the name. Rows without cost the store a look at its
+// indexes.
+func (q *querier) hasField(ctx context.Context, count columnar.CountQuery, name string) (bool, error) {
+	count.Query.Lines = nil
+	count.Query.Fields = []columnar.FieldPredicate{{Name: name, Op: columnar.FieldNotEqual}}
+	count.Query.Budget = q.exec.budget()
+	count.LineBytes, count.Width = false, 0
+	counts, st, err := q.store.Count(ctx, count)
+	if cerr := q.exec.charge(st.Bytes, st.Rows); err == nil {
+		err = cerr
+	}
+	return len(counts) > 0, err
 }
 
 // isLabel reports whether a stream that the query matches has a label of the
