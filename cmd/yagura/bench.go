@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -15,12 +16,16 @@ import (
 	"github.com/yagura-dev/yagura/cmd/internal/bench"
 )
 
+// formatOf is the format of a file by the end of its name.
+var formatOf = map[string]string{".txt": "text", ".md": "markdown", ".json": "json"}
+
 // benchOptions are the flags of `yagura bench`.
 type benchOptions struct {
 	cfg               bench.Config
 	targets, signals  []string
 	starts            []string
-	end, output, file string
+	end, output       string
+	files             []string
 	diskAfter, settle model.Duration
 }
 
@@ -90,7 +95,7 @@ an answer is wrong; what it found is printed all the same.`,
 	f.Var(&o.settle, "settle", "how long a target may be busy after the last push")
 	f.StringVar(&o.cfg.Spool, "spool", "", "folder for encoded requests (default a temporary one)")
 	f.StringVarP(&o.output, "output", "o", "text", strings.Join(bench.Formats, ", "))
-	f.StringVar(&o.file, "output-file", "", "write the result there instead of to standard output")
+	f.StringArrayVar(&o.files, "write", nil, "also write the result to this file, as text (.txt), Markdown (.md) or JSON (.json); may be repeated")
 	return cmd
 }
 
@@ -109,6 +114,11 @@ func (o *benchOptions) run(cmd *cobra.Command) error {
 func (o *benchOptions) complete() error {
 	if !slices.Contains(bench.Formats, o.output) {
 		return fmt.Errorf("--output %q: want one of %s", o.output, strings.Join(bench.Formats, ", "))
+	}
+	for _, path := range o.files {
+		if formatOf[filepath.Ext(path)] == "" {
+			return fmt.Errorf("--write %q: want a name that ends in .txt, .md or .json", path)
+		}
 	}
 	for _, s := range o.signals {
 		if !slices.Contains(bench.Signals, bench.Signal(s)) {
@@ -144,12 +154,14 @@ func (o *benchOptions) complete() error {
 }
 
 func (o *benchOptions) write(out io.Writer, report *bench.Report) error {
-	if o.file == "" {
-		return report.Write(out, o.output)
+	errs := []error{report.Write(out, o.output)}
+	for _, path := range o.files {
+		f, err := os.Create(path)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--write: %w", err))
+			continue
+		}
+		errs = append(errs, report.Write(f, formatOf[filepath.Ext(path)]), f.Close())
 	}
-	f, err := os.Create(o.file)
-	if err != nil {
-		return fmt.Errorf("--output-file: %w", err)
-	}
-	return errors.Join(report.Write(f, o.output), f.Close())
+	return errors.Join(errs...)
 }

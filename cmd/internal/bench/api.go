@@ -63,6 +63,8 @@ type question struct {
 	// want is the right answer; nil if only a store knows, so that targets can be
 	// compared with each other alone.
 	want *answer
+	// wants overrides it for an api that answers otherwise.
+	wants map[api]answer
 }
 
 // ask sends the calls of a question one after another and adds up their answers.

@@ -146,3 +146,47 @@ func (p *losing) drop(packed []byte) ([]byte, error) {
 	b, err = req.Marshal()
 	return snappy.Encode(nil, b), err
 }
+
+// TestSpansOfAQueryService measures a real query service by Jaeger's API, once behind
+// a proxy that does not know a trace.
+func TestSpansOfAQueryService(t *testing.T) {
+	whole, dir := service(t)
+	forgetful := httptest.NewServer(&forgetting{next: httputil.NewSingleHostReverseProxy(whole)})
+	defer forgetful.Close()
+	cfg := quickConfig(t, Traces,
+		Target{Name: "whole", Kind: Jaeger, URL: whole.String() + "/jaeger", Push: whole.String(), PID: os.Getpid(), Dir: dir})
+	report, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := report.Err(); err != nil {
+		t.Error(err)
+	}
+	if c := report.Results[0].Targets[0].Check; c.Expected < 5900 || c.Found != c.Expected {
+		t.Errorf("%+v", c)
+	}
+
+	cfg.NoPush, cfg.Targets = true, []Target{{Name: "forgetful", Kind: Jaeger, URL: forgetful.URL + "/jaeger"}}
+	if report, err = Run(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	lost := forgetful.Config.Handler.(*forgetting).lost
+	if err := report.Err(); err == nil || !strings.Contains(err.Error(), "trace "+lost+" is missing") {
+		t.Errorf("error %v, want one that names trace %s", err, lost)
+	}
+}
+
+// forgetting is a proxy that does not find the first trace it is asked for.
+type forgetting struct {
+	next http.Handler
+	lost string
+}
+
+func (p *forgetting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if id, ok := strings.CutPrefix(r.URL.Path, "/jaeger/api/traces/"); ok && (p.lost == "" || p.lost == id) {
+		p.lost = id
+		http.Error(w, `{"errors":[{"code":404,"msg":"trace not found"}]}`, http.StatusNotFound)
+		return
+	}
+	p.next.ServeHTTP(w, r)
+}

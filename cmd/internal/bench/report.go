@@ -225,6 +225,7 @@ func ingestTable(result Result, baseline string) table {
 		{"peak memory at ingest, MiB", per(func(i *Ingest) float64 { return float64(i.PeakBytes) / (1 << 20) })},
 		{"peak memory, queries included, MiB", func(t *TargetResult) float64 { return float64(t.PeakBytes) / (1 << 20) }},
 		{"MB on disk", per(func(i *Ingest) float64 { return float64(i.DiskBytes) / 1e6 })},
+		{"MB on disk at the end", func(t *TargetResult) float64 { return float64(t.DiskBytes) / 1e6 }},
 		{"bytes on disk per " + strings.TrimSuffix(d.Unit, "s"), per(func(i *Ingest) float64 { return float64(i.DiskBytes) / float64(d.Items) })},
 		{"request, ms, median", per(func(i *Ingest) float64 { return i.MedianMS })},
 		{"request, ms, 99%", per(func(i *Ingest) float64 { return i.P99MS })},
@@ -257,6 +258,8 @@ func (t TargetResult) checked() string {
 	switch {
 	case t.Check == nil:
 		return "unknown"
+	case t.Check.Complete && t.Check.Sampled != "":
+		return "yes (" + t.Check.Sampled + ")"
 	case t.Check.Complete:
 		return "yes"
 	default:

@@ -47,8 +47,11 @@ type TargetResult struct {
 	Check   *Check        `json:"check,omitempty"`
 	ReadyMS float64       `json:"ready_after_start_ms,omitempty"`
 	Queries []QueryResult `json:"queries,omitempty"`
-	// PeakBytes is the largest memory the process ever had, queries included; 0 if unknown.
+	// PeakBytes is the largest memory it ever had, queries included; 0 if unknown.
 	PeakBytes int64 `json:"peak_bytes,omitempty"`
+	// DiskBytes is the size of its folder at the very end: some stores keep their
+	// write-ahead log for minutes.
+	DiskBytes int64 `json:"disk_bytes_at_end,omitempty"`
 	// Error is why the target has no more figures; "" if it has all.
 	Error string `json:"error,omitempty"`
 }
@@ -77,6 +80,8 @@ type Check struct {
 	// first of them.
 	Wrong    int      `json:"wrong"`
 	Problems []string `json:"problems,omitempty"`
+	// Sampled says what was looked at if it was not all; "" if it was.
+	Sampled string `json:"sampled,omitempty"`
 }
 
 func (c *Check) problem(format string, args ...any) {

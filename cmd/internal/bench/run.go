@@ -151,6 +151,8 @@ func (r *runner) prepare(ctx context.Context, s Signal) (*workset, error) {
 	switch s {
 	case Logs:
 		return r.prepareLogs(ctx)
+	case Traces:
+		return r.prepareTraces(ctx)
 	default:
 		return nil, fmt.Errorf("unknown signal %q", s)
 	}
@@ -178,6 +180,26 @@ func (r *runner) prepareLogs(ctx context.Context) (*workset, error) {
 		questions: logQuestions(truth, w),
 		check: func(ctx context.Context, at endpoint) (Check, error) {
 			c := logChecker{client: r.client, at: at, data: d, truth: truth, window: w, whole: r.cfg.Whole}
+			return c.check(ctx)
+		},
+	}, nil
+}
+
+func (r *runner) prepareTraces(ctx context.Context) (*workset, error) {
+	d, err := readSpans(ctx, r.cfg.Data, r.cfg.End, r.cfg.SpanCopies, r.cfg.Sample, r.cfg.Seed)
+	if err != nil {
+		return nil, err
+	}
+	spool, truth, err := prepareSpans(ctx, d, filepath.Join(r.spool, "spans"))
+	if err != nil {
+		return nil, err
+	}
+	return &workset{
+		data:      Data{Items: int64(truth.spans), Unit: "spans", Streams: len(truth.services), Bytes: spool.Bytes, Sent: spool.Bytes, End: r.cfg.End},
+		feed:      otlpFeed(spool),
+		questions: traceQuestions(truth, window{r.cfg.End.Add(-traceSpan), r.cfg.End}),
+		check: func(ctx context.Context, at endpoint) (Check, error) {
+			c := traceChecker{client: r.client, at: at, data: d, whole: r.cfg.Whole}
 			return c.check(ctx)
 		},
 	}, nil
@@ -221,9 +243,24 @@ func (r *runner) signal(ctx context.Context, s Signal, targets []*Target) (*Resu
 		}
 	}
 	for i, t := range targets {
-		result.Targets[i].PeakBytes, _ = meter{t.PID}.peak()
+		r.finish(t, &result.Targets[i])
 	}
 	return result, nil
+}
+
+// finish takes the figures of the very end. A target that is gone by then has none.
+func (r *runner) finish(t *Target, out *TargetResult) {
+	if peak, err := (meter{t.PID}).peak(); err == nil {
+		out.PeakBytes = peak
+	}
+	if out.Ingest != nil { // a restarted process remembers only its own
+		out.PeakBytes = max(out.PeakBytes, out.Ingest.PeakBytes)
+	}
+	if t.Dir != "" {
+		if size, err := folderSize(t.Dir); err == nil {
+			out.DiskBytes = size
+		}
+	}
 }
 
 // load pushes, checks and restarts one target.
@@ -314,7 +351,9 @@ func (r *runner) measure(ctx context.Context, t Target, at endpoint, q question,
 	out.HotMS = milliseconds(hot[len(hot)/2])
 	out.CPUMS = milliseconds(after-before) / float64(len(hot))
 	out.Rows = got.Rows
-	if q.want != nil {
+	if want, ok := q.wants[at.api]; ok {
+		out.Wrong = got.differs(want)
+	} else if q.want != nil {
 		out.Wrong = got.differs(*q.want)
 	}
 	return out
