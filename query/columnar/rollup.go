@@ -28,7 +28,7 @@ import (
 //	    range    two float64, the least and the greatest number, both inclusive
 //	    listed   uvarint count, then for each: uvarint index in values, uvarint times
 //
-// Values are listed unless there are nearly as many as rows. A range is about all
+// Values are listed unless they are ids, or nearly as many as rows. A range is about all
 // values of the column that are numbers.
 const (
 	rollupRange  = 1 << 6

@@ -145,8 +145,9 @@ func (w *rollupWriter) listable(col *columnBuffer) bool {
 	if len(w.counts.values) > min(max(minListed, len(col.ends)/8), maxListed) {
 		return false
 	}
+	// Nobody picks an id from a list, and ids do not compress.
 	for i := range w.counts.values {
-		if len(col.value(w.counts.values[i].first)) > maxListedBytes {
+		if v := col.value(w.counts.values[i].first); len(v) > maxListedBytes || isID(viewString(v)) && len(w.counts.values) > 1 {
 			return false
 		}
 	}
