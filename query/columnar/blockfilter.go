@@ -83,9 +83,9 @@ func (r *blockReader) filterShredded(p *linePredicate, c *column, selected []uin
 func (r *blockReader) applyClause(clause []string, c *column, search *fieldSearch, selected []uint32, verdicts []shred.Verdict) (any bool, err error) {
 	var found []*shred.Found
 	for _, literal := range clause {
-		f, err := c.shredded.Find(viewBytes(literal), r.times, search)
+		f, err := r.find(literal, c, search)
 		if err != nil {
-			return false, r.damage("lines", err)
+			return false, err
 		}
 		if !f.None() {
 			found = append(found, f)
@@ -110,6 +110,56 @@ func (r *blockReader) applyClause(clause []string, c *column, search *fieldSearc
 		any = any || verdicts[i] != shred.No
 	}
 	return any, nil
+}
+
+// foundLines is where a literal is in the lines of the block.
+type foundLines struct {
+	literal string
+	*shred.Found
+}
+
+// find looks for a literal in shredded lines, once.
+func (r *blockReader) find(literal string, c *column, search *fieldSearch) (*shred.Found, error) {
+	for _, f := range r.found {
+		if f.literal == literal {
+			return f.Found, nil
+		}
+	}
+	f, err := c.shredded.Find(viewBytes(literal), r.timeOf(search.codec), search)
+	if err != nil {
+		return nil, r.damage("lines", err)
+	}
+	r.found = append(r.found, foundLines{literal, f})
+	return f, nil
+}
+
+// excludes reports that no line of the block satisfies the predicate, as far as
+// shredded lines say without the timestamps of their rows.
+func (r *blockReader) excludes(p *linePredicate, codec *blockCodec) (bool, error) {
+	if p.negated || len(p.clauses) == 0 {
+		return false, nil
+	}
+	c, err := r.open(r.header.line, codec)
+	if err != nil || c.encoding != valuesLines {
+		return false, err
+	}
+	search := fieldSearch{reader: r, refs: c.refs, codec: codec}
+	for _, clause := range p.clauses {
+		none := true
+		for _, literal := range clause {
+			f, err := r.find(literal, c, &search)
+			if err != nil {
+				return false, err
+			}
+			if none = f.None(); !none {
+				break
+			}
+		}
+		if none {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // fieldSearch answers what lines ask of the fields they refer to. The same is
@@ -149,7 +199,7 @@ func (s *fieldSearch) search(k int, c shred.Condition) ([]bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	hits, err := col.search(c, r.times)
+	hits, err := col.search(c, r.timeOf(s.codec))
 	if err != nil || hits == nil || !col.sparse {
 		return hits, err
 	}
@@ -226,7 +276,7 @@ func (r *blockReader) filterField(at int, p *fieldPredicate, selected []uint32, 
 	if p.equal != "" && c.encoding == valuesSections {
 		// Whether a value is there at all is known from the dictionary or the ids, for
 		// which nothing has to be decompressed or written as text.
-		hits, err := c.search(shred.Condition{Op: shred.Equals, Text: viewBytes(p.equal)}, r.times)
+		hits, err := c.search(shred.Condition{Op: shred.Equals, Text: viewBytes(p.equal)}, r.timeOf(codec))
 		if err != nil {
 			return nil, r.damage(r.header.columns[at].label(), err)
 		}

@@ -16,7 +16,10 @@ type blockReader struct {
 	header *blockHeader
 	times  []int64
 
+	timed   bool   // times are loaded
+	block   []byte // all of the block, if it is not big
 	stored  []byte // what was read from disk, one piece at a time
+	found   []foundLines
 	rawTime [pieceCount][]byte
 	columns []blockReaderColumn // by index in header.columns
 
@@ -62,12 +65,48 @@ func (r *blockReader) damage(what string, err error) error {
 
 // load reads a block's header and timestamps.
 func (r *blockReader) load(p *part, b *blockMeta, codec *blockCodec) error {
-	r.part, r.meta, r.header = p, b, nil
-	r.bytes, r.compressed = 0, 0
-	if err := r.read(b.offset, int(b.header)); err != nil {
+	if err := r.loadHeader(p, b); err != nil {
 		return err
 	}
-	h, err := decodeBlockHeader(r.stored, b.offset)
+	return r.loadTimes(codec)
+}
+
+// loadMatching is load for the rows that satisfy the predicates. It reports false,
+// and reads no timestamps, when the encoded lines say that there are none.
+func (r *blockReader) loadMatching(p *part, b *blockMeta, pred *predicates, codec *blockCodec) (bool, error) {
+	if err := r.loadHeader(p, b); err != nil {
+		return false, err
+	}
+	for i := range pred.lines {
+		if none, err := r.excludes(&pred.lines[i], codec); none || err != nil {
+			return false, err
+		}
+	}
+	return true, r.loadTimes(codec)
+}
+
+// maxWhole is the size up to which a block is read at once: a call costs as much as
+// copying a few thousand bytes.
+const maxWhole = 128 << 10
+
+func (r *blockReader) loadHeader(p *part, b *blockMeta) error {
+	r.part, r.meta, r.header, r.timed = p, b, nil, false
+	r.bytes, r.compressed = 0, 0
+	r.block = r.block[:0]
+	clear(r.found)
+	r.found = r.found[:0]
+	if b.size <= maxWhole {
+		whole, err := r.read(b.offset, int(b.size), &r.block)
+		if err != nil {
+			return err
+		}
+		r.block = whole
+	}
+	data, err := r.read(b.offset, int(b.header), &r.stored)
+	if err != nil {
+		return err
+	}
+	h, err := decodeBlockHeader(data, b.offset)
 	if err != nil {
 		return r.damage("header", err)
 	}
@@ -81,6 +120,15 @@ func (r *blockReader) load(p *part, b *blockMeta, codec *blockCodec) error {
 	if n := len(h.columns); n > len(r.columns) {
 		r.columns = append(r.columns, make([]blockReaderColumn, n-len(r.columns))...)
 	}
+	return nil
+}
+
+// loadTimes decodes the timestamps, once.
+func (r *blockReader) loadTimes(codec *blockCodec) error {
+	if r.timed {
+		return nil
+	}
+	h := r.header
 	data, err := r.fetchAll(&h.columns[0], &r.rawTime, codec)
 	if err != nil {
 		return err
@@ -93,16 +141,32 @@ func (r *blockReader) load(p *part, b *blockMeta, codec *blockCodec) error {
 	if err != nil {
 		return r.damage("timestamps", err)
 	}
+	r.timed = true
 	return nil
 }
 
-func (r *blockReader) read(offset int64, n int) error {
-	r.stored = slices.Grow(r.stored[:0], n)[:n]
-	if _, err := r.part.file.ReadAt(r.stored, offset); err != nil {
-		return &readError{fmt.Errorf("read %s at offset %d: %w", r.part.path, offset, err)}
+// timeOf is the time of a row.
+func (r *blockReader) timeOf(codec *blockCodec) func(row int) (int64, error) {
+	return func(row int) (int64, error) {
+		if err := r.loadTimes(codec); err != nil {
+			return 0, err
+		}
+		return r.times[row], nil
+	}
+}
+
+// read returns bytes of the file, in *buf unless they are here already.
+func (r *blockReader) read(offset int64, n int, buf *[]byte) ([]byte, error) {
+	if at := offset - r.meta.offset; at >= 0 && at+int64(n) <= int64(len(r.block)) {
+		return r.block[at : at+int64(n)], nil
+	}
+	out := slices.Grow((*buf)[:0], n)[:n]
+	*buf = out
+	if _, err := r.part.file.ReadAt(out, offset); err != nil {
+		return nil, &readError{fmt.Errorf("read %s at offset %d: %w", r.part.path, offset, err)}
 	}
 	r.compressed += int64(n)
-	return nil
+	return out, nil
 }
 
 // fetchAll returns all pieces of a column, in bufs unless they are inline.
@@ -124,13 +188,17 @@ func (r *blockReader) fetch(c *blockColumn, piece int, buf *[]byte, codec *block
 	if p.method == methodInline || p.stored == 0 {
 		return p.inline, nil
 	}
-	if err := r.read(p.offset, p.stored); err != nil {
+	stored, err := r.read(p.offset, p.stored, &r.stored)
+	if err != nil {
 		return nil, err
 	}
-	if checksum(r.stored) != p.crc {
+	if checksum(stored) != p.crc {
 		return nil, r.damage(c.label(), errChecksum)
 	}
-	out, err := codec.decompress(*buf, r.stored, p.method, p.size)
+	if p.method == methodStored && len(r.block) > 0 {
+		return stored, nil
+	}
+	out, err := codec.decompress(*buf, stored, p.method, p.size)
 	*buf = out
 	if err != nil {
 		return nil, r.damage(c.label(), err)
@@ -181,7 +249,7 @@ func (r *blockReader) open(i int, codec *blockCodec) (*column, error) {
 		return &c.column, nil
 	}
 	c.pieces = pieceSource{reader: r, codec: codec, entry: &r.header.columns[i], raw: c.pieces.raw}
-	err := c.column.open(&c.pieces, r.times)
+	err := c.column.open(&c.pieces, r.header.rows)
 	if err == nil && (i == r.header.line && c.sparse || i != r.header.line && c.encoding == valuesLines) {
 		err = errBadLength
 	}
@@ -203,10 +271,13 @@ func (r *blockReader) column(i int, codec *blockCodec) (*column, error) {
 	if err != nil || r.columns[i].decoded {
 		return c, err
 	}
+	if err = r.loadTimes(codec); err != nil {
+		return nil, err
+	}
 	if c.encoding == valuesLines {
 		err = r.prepare(c, nil, codec)
 	} else {
-		err = c.load()
+		err = c.load(r.times)
 	}
 	if err != nil {
 		return nil, r.damage(r.header.columns[i].label(), err)
@@ -224,6 +295,9 @@ func (r *blockReader) lines(rows []uint32, codec *blockCodec) (*column, error) {
 	if c.encoding != valuesLines {
 		return r.column(r.header.line, codec)
 	}
+	if err := r.loadTimes(codec); err != nil {
+		return nil, err
+	}
 	if err := r.prepare(c, rows, codec); err != nil {
 		return nil, r.damage("lines", err)
 	}
@@ -240,7 +314,7 @@ func (r *blockReader) prepare(lines *column, rows []uint32, codec *blockCodec) e
 			return err
 		}
 	}
-	return lines.prepare(rows, fields)
+	return lines.prepare(rows, fields, r.times)
 }
 
 // maxReaderBytes is the most memory that a reader takes to the next query; one
@@ -250,7 +324,7 @@ const maxReaderBytes = 8 << 20
 
 // recycle offers the reader to other queries.
 func (r *blockReader) recycle() {
-	size := cap(r.stored) + cap(r.times)*8 + cap(r.selected)*4 + len(r.columns)*256
+	size := cap(r.stored) + cap(r.block) + cap(r.times)*8 + cap(r.selected)*4 + len(r.columns)*256
 	for i := range r.columns {
 		c := &r.columns[i]
 		for _, raw := range c.pieces.raw {

@@ -146,7 +146,7 @@ func (b *blockSource) open(_ context.Context, c *cursor) (rows, *pending, error)
 // read decodes what the query needs of the block and filters it.
 func (b *blockSource) read(c *cursor, r *blockReader) (*blockRows, *pending, error) {
 	codec := c.store.codec
-	if err := r.load(b.part, b.meta, codec); err != nil {
+	if some, err := r.loadMatching(b.part, b.meta, &c.pred, codec); !some || err != nil {
 		return nil, nil, err
 	}
 	selected, runs := c.selectTime(b.part, r)

@@ -182,11 +182,9 @@ func (m *mainless) Load(s shred.Section) ([]byte, error) {
 	return m.Source.Load(s)
 }
 
-// open reads what an encoded column is, of a block whose rows have these times. It
-// reuses the slices that c holds. Columns of version 1 can be used at once, others
-// after load.
-func (c *column) open(src shred.Source, times []int64) error {
-	rows := len(times)
+// open reads what an encoded column is, of a block with so many rows. It reuses the
+// slices that c holds. Columns of version 1 can be used at once, others after load.
+func (c *column) open(src shred.Source, rows int) error {
 	main, err := src.Load(shred.Main)
 	if err != nil {
 		return err
@@ -203,7 +201,7 @@ func (c *column) open(src shred.Source, times []int64) error {
 	c.entries, c.encoding, c.sparse, c.typ, c.types = int(n), encoding, flags&columnSparse != 0, 0, nil
 	c.starts, c.rows, c.ends, c.dict = c.starts[:0], c.rows[:0], c.ends[:0], c.dict[:0]
 	c.index, c.unhexed, c.refs = c.index[:0], c.unhexed[:0], c.refs[:0]
-	c.text, c.width, c.times = nil, 0, times
+	c.text, c.width, c.times = nil, 0, nil
 	if c.sparse {
 		c.decodeRows(&d, rows)
 	}
@@ -340,8 +338,9 @@ func (c *column) openLines(d *decoder, src shred.Source) {
 	c.built = c.built[:0]
 }
 
-// load leaves values as a constant, a dictionary or plain.
-func (c *column) load() error {
+// load leaves values as a constant, a dictionary or plain. times are those of the
+// block's rows.
+func (c *column) load(times []int64) error {
 	if c.encoding != valuesSections {
 		return nil
 	}
@@ -369,7 +368,7 @@ func (c *column) load() error {
 	for i := range c.entries {
 		ts := int64(0)
 		if !c.sparse {
-			ts = c.times[i]
+			ts = times[i]
 		}
 		if c.unhexed = v.Append(c.unhexed, i, ts); len(c.unhexed) > maxBlockBytes {
 			return fmt.Errorf("column: %w", errBadLength)
@@ -381,10 +380,11 @@ func (c *column) load() error {
 }
 
 // search reports for each entry whether it satisfies the condition, or nil when
-// none does. The column is open and may be loaded.
-func (c *column) search(condition shred.Condition, times []int64) ([]bool, error) {
+// none does. The column is open and may be loaded. timeOf is asked for the time of
+// a row when it matters.
+func (c *column) search(condition shred.Condition, timeOf func(row int) (int64, error)) ([]bool, error) {
 	if c.encoding == valuesSections {
-		return c.values.Search(condition, func(i int) (int64, error) { return times[i], nil })
+		return c.values.Search(condition, timeOf)
 	}
 	var hits []bool
 	for i := range c.entries {
@@ -399,9 +399,10 @@ func (c *column) search(condition shred.Condition, times []int64) ([]bool, error
 }
 
 // prepare makes the lines of the rows, or of all of them if rows is nil, ready to be
-// rebuilt. fields are the columns that they refer to.
-func (c *column) prepare(rows []uint32, fields []*column) error {
-	c.fields = fields
+// rebuilt. fields are the columns that they refer to, times those of the block's
+// rows.
+func (c *column) prepare(rows []uint32, fields []*column, times []int64) error {
+	c.fields, c.times = fields, times
 	if err := c.shredded.Prepare(rows); err != nil {
 		return err
 	}

@@ -180,7 +180,7 @@ func (c *counting) countBlock(t *tally, r *blockReader, task *countTask) error {
 // decodeBlock returns the rows of the block that count, in its order, and its lines
 // if their sizes are asked for.
 func (c *counting) decodeBlock(r *blockReader, task *countTask) (*column, []uint32, error) {
-	if err := r.load(task.part, task.meta, c.store.codec); err != nil {
+	if some, err := r.loadMatching(task.part, task.meta, &c.pred, c.store.codec); !some || err != nil {
 		return nil, nil, err
 	}
 	selected, _ := c.selectTime(task.part, r)

@@ -171,10 +171,10 @@ func FuzzColumn(f *testing.F) {
 		}
 		times := make([]int64, rows)
 		var c column
-		if c.open(&s, times) != nil || c.load() != nil {
+		if c.open(&s, rows) != nil || c.load(times) != nil {
 			return
 		}
-		if c.encoding == valuesLines && (len(c.refs) > 0 || c.prepare(nil, nil) != nil) {
+		if c.encoding == valuesLines && (len(c.refs) > 0 || c.prepare(nil, nil, times) != nil) {
 			return
 		}
 		again := &columnBuffer{}
@@ -190,7 +190,7 @@ func FuzzColumn(f *testing.F) {
 		var out shred.Sections
 		again.encode(&out, times, enc)
 		var back column
-		if err := errors.Join(back.open(&out, times), back.load()); err != nil {
+		if err := errors.Join(back.open(&out, rows), back.load(times)); err != nil {
 			t.Fatalf("encoded column does not decode: %v", err)
 		}
 		for e := range back.entries {

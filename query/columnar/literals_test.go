@@ -107,6 +107,7 @@ func TestFilterShredded(t *testing.T) {
 		s := fuzzSections(t, data, &h.columns[0], codec)
 		reader.times, err = decodeTimes(nil, &s, h.rows, h.least)
 		require.NoError(t, err)
+		reader.timed = true
 		var selected, want []uint32
 		for i, line := range lines {
 			if i%7 != 3 {

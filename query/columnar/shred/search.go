@@ -91,14 +91,14 @@ func (f *Found) Row(row uint32) Verdict {
 // Find looks for the lines that contain the literal, which is not empty, without
 // rebuilding any. It looks at the text of each template first, then at each way in
 // which the literal could lie in variables or reach over their ends, and there at
-// each different value once. times are those of the rows.
-func (l *Lines) Find(literal []byte, times []int64, fields FieldSearch) (*Found, error) {
+// each different value once. timeOf is asked for the time of a row when it matters.
+func (l *Lines) Find(literal []byte, timeOf func(row int) (int64, error), fields FieldSearch) (*Found, error) {
 	f := &Found{lines: l, of: make([]Verdict, len(l.templates)), hits: make([][]bool, len(l.templates))}
 	main, err := l.src.Load(Main)
 	if err != nil {
 		return nil, err
 	}
-	s := finder{lines: l, literal: literal, times: times, fields: fields, inMain: bytes.Contains(main, literal)}
+	s := finder{lines: l, literal: literal, timeOf: timeOf, fields: fields, inMain: bytes.Contains(main, literal)}
 	for i := range l.templates {
 		var err error
 		if f.of[i], f.hits[i], err = s.template(&l.templates[i]); err != nil {
@@ -115,7 +115,7 @@ func (l *Lines) Find(literal []byte, times []int64, fields FieldSearch) (*Found,
 type finder struct {
 	lines   *Lines
 	literal []byte
-	times   []int64
+	timeOf  func(row int) (int64, error)
 	fields  FieldSearch
 
 	// inMain reports whether the literal is anywhere in the templates and
@@ -315,7 +315,7 @@ func (s *finder) at(place int) (int64, error) {
 	if err := s.lines.place(); err != nil {
 		return 0, err
 	}
-	return s.times[s.lines.rowOf[s.t.first+place]], nil
+	return s.timeOf(int(s.lines.rowOf[s.t.first+place]))
 }
 
 // ref evaluates a condition on a field of the template's rows.
