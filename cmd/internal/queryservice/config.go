@@ -18,6 +18,7 @@ import (
 	"github.com/yagura-dev/yagura/query/metrics"
 	"github.com/yagura-dev/yagura/query/server"
 	"github.com/yagura-dev/yagura/query/spanmetrics"
+	"github.com/yagura-dev/yagura/query/tempo"
 	"github.com/yagura-dev/yagura/query/traces"
 )
 
@@ -29,6 +30,7 @@ type Config struct {
 	Store   columnar.Config `json:"store"`
 	Logs    logs.Config     `json:"logs"`
 	Traces  traces.Config   `json:"traces"`
+	Tempo   tempo.Config    `json:"tempo"`
 
 	SpanMetrics spanmetrics.Config `json:"spanMetrics"`
 }
@@ -43,6 +45,7 @@ func DefaultConfig() Config {
 		Store:       columnar.DefaultConfig(),
 		Logs:        logs.DefaultConfig(),
 		Traces:      traces.DefaultConfig(),
+		Tempo:       tempo.DefaultConfig(),
 		SpanMetrics: spanmetrics.DefaultConfig(),
 	}
 	c.Store.Retention.MaxAge = model.Duration(15 * 24 * time.Hour)
@@ -58,7 +61,7 @@ func (c Config) Validate() error {
 	}{
 		{"server", c.Server.Validate}, {"ingest", c.Ingest.Validate}, {"metrics", c.Metrics.Validate},
 		{"store", c.Store.Validate}, {"logs", c.Logs.Validate}, {"traces", c.Traces.Validate},
-		{"spanMetrics", c.SpanMetrics.Validate},
+		{"tempo", c.Tempo.Validate}, {"spanMetrics", c.SpanMetrics.Validate},
 	} {
 		if err := section.validate(); err != nil {
 			errs = append(errs, fmt.Errorf("query.%s: %w", section.name, err))

@@ -21,6 +21,7 @@ import (
 	"github.com/yagura-dev/yagura/query/metrics"
 	"github.com/yagura-dev/yagura/query/server"
 	"github.com/yagura-dev/yagura/query/spanmetrics"
+	"github.com/yagura-dev/yagura/query/tempo"
 	"github.com/yagura-dev/yagura/query/traces"
 	"github.com/yagura-dev/yagura/ui"
 )
@@ -34,6 +35,7 @@ type Service struct {
 	spans    *spanmetrics.Generator
 	tailers  *logs.Tailers
 	ingester *ingest.Ingester
+	traces   *traces.API
 	server   *server.Server
 }
 
@@ -79,16 +81,21 @@ func Open(ctx context.Context, cfg Config, data string, logger *slog.Logger, reg
 	if err != nil {
 		return nil, fmt.Errorf("create the logs API: %w", err)
 	}
-	tracesAPI, err := traces.NewAPI(s.rows, cfg.Traces, logger.With("room", "traces"), reg,
+	s.traces, err = traces.NewAPI(s.rows, cfg.Traces, logger.With("room", "traces"), reg,
 		traces.WithMetrics(spanmetrics.NewEvaluator(s.samples.Engine(), s.samples.Queryable())))
 	if err != nil {
 		return nil, fmt.Errorf("create the traces API: %w", err)
+	}
+	tempoAPI, err := tempo.NewAPI(s.rows, cfg.Tempo, logger.With("room", "tempo"), reg)
+	if err != nil {
+		return nil, fmt.Errorf("create the TraceQL API: %w", err)
 	}
 	mounts := []server.Mount{
 		{Prefix: "", Routes: s.ingester},
 		{Prefix: "/prometheus", Routes: s.samples},
 		{Prefix: "/loki", Routes: logsAPI},
-		{Prefix: "/jaeger", Routes: tracesAPI},
+		{Prefix: "/jaeger", Routes: s.traces},
+		{Prefix: "/tempo", Routes: tempoAPI},
 	}
 	s.server, err = server.New(server.Options{
 		Config: cfg.Server,
@@ -149,6 +156,7 @@ func (s *Service) Parts(l Listeners) []lifecycle.Part {
 
 func (s *Service) serveGRPC(ctx context.Context, lis net.Listener) error {
 	srv := s.ingester.NewGRPCServer()
+	s.traces.RegisterGRPC(srv)
 	stop := context.AfterFunc(ctx, srv.GracefulStop)
 	defer stop()
 	if err := srv.Serve(lis); err != nil && ctx.Err() == nil {
