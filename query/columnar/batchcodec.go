@@ -226,7 +226,9 @@ var errBatchVersion = errors.New("unknown batch version")
 // of single rows need no error path. The chunk keeps data.
 func decodeBatch(data []byte) (*chunk, error) {
 	d := &decoder{b: data}
-	if v := d.byte(); d.err == nil && v != batchVersion {
+	if v := d.byte(); d.err == nil && v > batchVersion {
+		return nil, fmt.Errorf("batch of version %d: %w", v, ErrNewerFormat)
+	} else if d.err == nil && v != batchVersion {
 		return nil, fmt.Errorf("%w %d", errBatchVersion, v)
 	}
 	c := &chunk{data: data, table: Table(d.byte())}

@@ -124,12 +124,14 @@ func decodeBlockHeader(b []byte, offset int64) (*blockHeader, error) {
 		h.version = 1
 	case string(b[:3]) != string(blockMagic[:3]) || h.version == 0:
 		return nil, fmt.Errorf("block header: no block starts here")
-	case h.version > blockVersion:
-		return nil, fmt.Errorf("block of version %d: %w", h.version, ErrNewerFormat)
 	}
 	body := b[:len(b)-4]
 	if checksum(body) != binary.LittleEndian.Uint32(b[len(b)-4:]) {
 		return nil, fmt.Errorf("block header: %w", errChecksum)
+	}
+	// Only now, since a flipped bit is no newer version.
+	if h.version > blockVersion {
+		return nil, fmt.Errorf("block of version %d: %w", h.version, ErrNewerFormat)
 	}
 	d := decoder{b: slices.Clone(body), off: 4}
 	rows := d.uvarint()

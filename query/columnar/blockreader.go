@@ -60,6 +60,10 @@ func (r *blockReader) damage(what string, err error) error {
 	if errors.As(err, new(*damageError)) || errors.As(err, new(*readError)) {
 		return err // which is about a piece of it, or of the moment
 	}
+	// A block of a newer version is no damage, and nobody must go on without it.
+	if errors.Is(err, ErrNewerFormat) {
+		return fmt.Errorf("%s at offset %d: %w", r.part.path, r.meta.offset, err)
+	}
 	return &damageError{path: r.part.path, offset: r.meta.offset, what: what, err: err}
 }
 

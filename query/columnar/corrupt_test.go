@@ -259,13 +259,3 @@ func TestMissingManifest(t *testing.T) {
 	_, err := columnar.Open(dir, columnar.Options{Logger: quiet()})
 	require.ErrorContains(t, err, "MANIFEST is missing")
 }
-
-func TestNewerFormat(t *testing.T) {
-	dir := t.TempDir()
-	fillForDamage(t, dir, 3, true)
-	path := filepath.Join(dir, "MANIFEST")
-	require.NoError(t, os.WriteFile(path, []byte("yagura-manifest 99 00000000 2\n{}\n"), 0o644))
-	_, err := columnar.Open(dir, columnar.Options{Logger: quiet()})
-	require.ErrorIs(t, err, columnar.ErrNewerFormat)
-	require.ErrorContains(t, err, "99")
-}

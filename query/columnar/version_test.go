@@ -2,16 +2,20 @@ package columnar_test
 
 import (
 	"context"
+	"encoding/binary"
 	"flag"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/stretchr/testify/require"
 
@@ -236,3 +240,89 @@ func writeVersionStore(t *testing.T, dir string) {
 }
 
 func versionTime(ts int64) time.Time { return time.Unix(0, ts) }
+
+// A file of a newer version is named, with the version, and nothing of the folder
+// is changed, so that the newer program finds it as it was.
+func TestNewerVersions(t *testing.T) {
+	newest, err := filepath.Glob("testdata/v[0-9]*")
+	require.NoError(t, err)
+	sum := func(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
+	for name, c := range map[string]struct {
+		file    string
+		change  func(data []byte) []byte
+		inQuery bool
+	}{
+		"manifest": {"MANIFEST", func(data []byte) []byte {
+			return regexp.MustCompile(`yagura-manifest [0-9]+ `).ReplaceAll(data, []byte("yagura-manifest 99 "))
+		}, false},
+		"segment": {"wal/*.wal", func(data []byte) []byte {
+			data[7] = 99
+			return []byte(strings.ReplaceAll(string(data), "YWR1", "YWR2"))
+		}, false},
+		"record": {"wal/*.wal", func(data []byte) []byte {
+			h := data[8:40] // of the first record, whose payload begins with its version
+			size := binary.LittleEndian.Uint32(h[4:])
+			raw, err := s2.Decode(nil, data[40:40+size])
+			require.NoError(t, err)
+			raw[0] = 99
+			payload := s2.Encode(nil, raw)
+			binary.LittleEndian.PutUint32(h[4:], uint32(len(payload)))
+			binary.LittleEndian.PutUint32(h[24:], sum(payload))
+			binary.LittleEndian.PutUint32(h[28:], sum(h[:28]))
+			return append(append([]byte(nil), data[:40]...), payload...)
+		}, false},
+		"part": {"parts/logs-20240601-*.part", func(data []byte) []byte {
+			footer := data[len(data)-32:]
+			footer[27] = 99
+			binary.LittleEndian.PutUint32(footer[28:], sum(footer[:28]))
+			return data
+		}, false},
+		"block": {"parts/logs-20240601-*.part", func(data []byte) []byte {
+			copy(data[8:], "YBK\x63")
+			// The header's size is in the index; its checksum covers all before.
+			for end := 16; end < len(data); end++ {
+				before := append([]byte("YBLK"), data[12:end]...)
+				if sum(before) == binary.LittleEndian.Uint32(data[end:]) {
+					binary.LittleEndian.PutUint32(data[end:], sum(data[8:end]))
+					return data
+				}
+			}
+			t.Fatal("no block header")
+			return nil
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "store")
+			stored := "testdata/v1"
+			if name != "block" {
+				stored = newest[len(newest)-1]
+			}
+			require.NoError(t, os.CopyFS(dir, os.DirFS(stored)))
+			files, err := filepath.Glob(filepath.Join(dir, c.file))
+			require.NoError(t, err)
+			require.Len(t, files, 1)
+			data, err := os.ReadFile(files[0])
+			require.NoError(t, err)
+			changed := c.change(data)
+			require.NoError(t, os.WriteFile(files[0], changed, 0o644))
+			s, err := columnar.Open(dir, columnar.Options{Logger: quiet()})
+			if c.inQuery {
+				require.NoError(t, err)
+				var cursor columnar.Cursor
+				cursor, err = s.Select(context.Background(), columnar.Query{Table: columnar.Logs, To: 1 << 62, Columns: columnar.Columns{Line: true}})
+				require.NoError(t, err)
+				for b := (&columnar.ColumnBatch{}); b != nil && err == nil; {
+					b, err = cursor.Next(context.Background())
+				}
+				require.NoError(t, cursor.Close())
+				require.NoError(t, s.Close())
+			}
+			require.ErrorIs(t, err, columnar.ErrNewerFormat)
+			require.ErrorContains(t, err, files[0])
+			require.ErrorContains(t, err, "version 99")
+			after, err := os.ReadFile(files[0])
+			require.NoError(t, err)
+			require.Equal(t, changed, after)
+		})
+	}
+}

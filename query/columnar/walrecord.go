@@ -142,6 +142,9 @@ func scanSegment(data []byte, fn func(walRecord) error) ([]walDamage, error) {
 			continue
 		}
 		batch, err := decodeWALPayload(h, data[off+walRecordHeader:end])
+		if errors.Is(err, ErrNewerFormat) {
+			return damages, err
+		}
 		if err != nil {
 			damages = append(damages, walDamage{int64(off), int64(end - off), err})
 		} else if err := fn(walRecord{number: h.number, time: h.time, batch: batch}); err != nil {
