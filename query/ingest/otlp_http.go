@@ -21,6 +21,7 @@ func (g *Ingester) Register(root *echo.Group) {
 	g.RegisterOTLP(root.Group("/v1"))
 	root.POST("/prometheus/api/v1/write", g.remoteWrite)
 	root.POST("/loki/api/v1/push", g.pushLoki)
+	root.POST("/api/v2/spans", g.pushZipkin)
 	for _, s := range otlpSignals {
 		if s.name == signalLogs {
 			root.POST("/otlp/v1/logs", g.otlpHandler(s))

@@ -71,6 +71,8 @@ func newGraph(cfg Config, seconds *bounds, m *telemetry) *graph {
 // peers is what a caller's span says about whom it calls.
 type peers struct {
 	service, database, databaseKind, messaging, address string
+	// shared means that the span bears its caller's id, as Zipkin's may.
+	shared bool
 }
 
 func (p *peers) attribute(key, value string) {
@@ -85,6 +87,8 @@ func (p *peers) attribute(key, value string) {
 		p.messaging = value
 	case "server.address", "net.peer.name":
 		p.address = value
+	case "zipkin.shared":
+		p.shared = value == "true"
 	}
 }
 
@@ -122,7 +126,7 @@ func (g *graph) observe(service string, o *traces.Outline, p *peers, now int64) 
 	case traces.KindConsumer:
 		h.kind = connectionMessaging
 	case traces.KindServer:
-		if o.ParentSpanID == "" {
+		if o.ParentSpanID == "" && !p.shared {
 			h.key = callKey{o.TraceID, o.SpanID}
 			g.count(edgeKey{clientUser, service, connectionVirtual}, &h, &h, now)
 			return
@@ -131,7 +135,7 @@ func (g *graph) observe(service string, o *traces.Outline, p *peers, now int64) 
 		return
 	}
 	h.key = callKey{o.TraceID, o.SpanID}
-	if !h.caller {
+	if !h.caller && !p.shared {
 		h.key.span = o.ParentSpanID
 	}
 	if h.key.span == "" || h.key.trace == "" {

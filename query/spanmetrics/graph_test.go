@@ -48,6 +48,7 @@ func TestServiceGraph(t *testing.T) {
 		"caller first":    {batches: [][]span{{client("a", 1, 2)}, {server("b", 1, 3, 2)}}, edges: map[string]float64{`{client="a", server="b"}`: 1}},
 		"callee first":    {batches: [][]span{{server("b", 1, 3, 2)}, {client("a", 1, 2)}}, edges: map[string]float64{`{client="a", server="b"}`: 1}},
 		"failed":          {batches: [][]span{{client("a", 1, 2), failed}}, edges: map[string]float64{`{client="a", server="b"}`: 1}, failed: 1},
+		"a shared id":     {batches: [][]span{{client("a", 1, 2), with(server("b", 1, 2, 0), "zipkin.shared", "true")}}, edges: map[string]float64{`{client="a", server="b"}`: 1}},
 		"other trace":     {batches: [][]span{{client("a", 1, 2), server("b", 2, 3, 2)}}, clients: 1, servers: 1},
 		"internal spans":  {batches: [][]span{{{service: "a", trace: 1, id: 2, kind: traces.KindInternal}}}},
 		"two in a row":    {batches: [][]span{{client("a", 1, 2), server("b", 1, 3, 2), client("b", 1, 4), server("c", 1, 5, 4)}}, edges: map[string]float64{`{client="a", server="b"}`: 1, `{client="b", server="c"}`: 1}},
