@@ -385,7 +385,7 @@ func TestLimitsAreNamed(t *testing.T) {
 		q    string
 	}{
 		"maxCandidates": {func(c *tempo.Config) { c.MaxCandidates = 5 }, "/api/search", "{} | count() > 100"},
-		"maxSpans":      {func(c *tempo.Config) { c.MaxSpans = 5 }, "/api/search", "{} | count() > 100"},
+		"maxSpans":      {func(c *tempo.Config) { c.MaxSpans = 2 }, "/api/search", "{} >> {}"},
 		"maxQueryRows":  {func(c *tempo.Config) { c.MaxQueryRows = 5 }, "/api/search", "{}"},
 		"maxQueryBytes": {func(c *tempo.Config) { c.MaxQueryBytes = 5 }, "/api/search", "{}"},
 		"maxStreams":    {func(c *tempo.Config) { c.MaxStreams = 1 }, "/api/search", "{}"},

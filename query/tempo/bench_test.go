@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -140,4 +141,24 @@ func cpuTime() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkTraceByID reads whole traces from among all spans.
+func BenchmarkTraceByID(b *testing.B) {
+	store := openStore(b)
+	from, to := fillStore(b, store, benchSpans)
+	engine, err := tempo.NewEngine(store, tempo.DefaultConfig(), quiet, nil)
+	require.NoError(b, err)
+	q, err := traceql.Parse("{ nestedSetParent < 0 }")
+	require.NoError(b, err)
+	found, _, err := engine.Search(b.Context(), tempo.Search{Query: q, From: from, To: to, Limit: 1000})
+	require.NoError(b, err)
+	cpu := cpuTime()
+	n := 0
+	for b.Loop() {
+		_, err := engine.Trace(b.Context(), found[n*37%len(found)].ID, math.MinInt64, math.MaxInt64)
+		require.NoError(b, err)
+		n++
+	}
+	b.ReportMetric(float64((cpuTime()-cpu).Microseconds())/1e3/float64(b.N), "cpu-ms/op")
 }

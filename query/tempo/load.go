@@ -3,6 +3,7 @@ package tempo
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"regexp"
@@ -54,36 +55,59 @@ func (l loaded) trace() *traceql.Trace {
 	return traceql.NewTrace(spans)
 }
 
-// load reads the spans of candidates within the configured spread of where they were
-// seen, and returns the traces in the candidates' order.
-func (e *Engine) load(ctx context.Context, cs []candidate, columns columnar.Columns, st *Stats) ([]loaded, error) {
+// load reads the spans of candidates for which one of the selections holds, within the
+// configured spread of where they were seen, and calls visit with each trace that has
+// any, in the candidates' order, until it says false. When the spans of all are too many
+// to hold it takes half of the candidates at a time.
+func (e *Engine) load(ctx context.Context, cs []candidate, ss []selection, columns columnar.Columns, st *Stats, visit func(loaded) (bool, error)) (bool, error) {
+	ts, err := e.read(ctx, cs, ss, columns, st)
+	var limit *LimitError
+	if errors.As(err, &limit) && limit.Limit == "maxSpans" && len(cs) > 1 {
+		more, err := e.load(ctx, cs[:len(cs)/2], ss, columns, st, visit)
+		if err != nil || !more {
+			return false, err
+		}
+		return e.load(ctx, cs[len(cs)/2:], ss, columns, st, visit)
+	}
+	if err != nil {
+		return false, err
+	}
+	for _, t := range ts {
+		if more, err := visit(t); err != nil || !more {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (e *Engine) read(ctx context.Context, cs []candidate, ss []selection, columns columnar.Columns, st *Stats) ([]loaded, error) {
 	spread := int64(time.Duration(e.cfg.TraceSpread))
 	byID := make(map[string]*loaded, len(cs))
+	oldest, newest := cs[0].seen, cs[0].seen
 	for _, c := range cs {
 		byID[c.id] = &loaded{id: c.id}
+		oldest, newest = min(oldest, c.seen), max(newest, c.seen)
+	}
+	if len(cs) <= maxLookups {
+		ss = slices.Clone(ss)
+		for i := range ss {
+			ss[i].fields = append([]columnar.FieldPredicate{traceIDs(cs)}, ss[i].fields...)
+		}
 	}
 	spans := 0
 	names := interner{}
-	collect := func(r *row) (bool, error) {
+	err := e.scan(ctx, ss, columns, subtract(oldest, spread), add(newest, spread+1), columnar.Forward, st, func(r *row) (bool, error) {
 		t := byID[r.text(columnTraceID)]
 		if t == nil {
 			return true, nil
 		}
 		if spans++; spans > e.cfg.MaxSpans {
-			return false, &LimitError{Limit: "maxSpans", Detail: fmt.Sprintf("it needs more than %d spans in memory; filter for more or shorten its time range", e.cfg.MaxSpans)}
+			return false, &LimitError{Limit: "maxSpans", Detail: fmt.Sprintf("one trace has more than %d spans", e.cfg.MaxSpans)}
 		}
 		t.rows = append(t.rows, names.clone(r.labels, r.start, r.fields))
 		return true, nil
-	}
-	ss := anything()
-	if len(cs) <= maxLookups {
-		ss = []selection{{fields: []columnar.FieldPredicate{traceIDs(cs)}}}
-	}
-	oldest, newest := cs[0].seen, cs[0].seen
-	for _, c := range cs {
-		oldest, newest = min(oldest, c.seen), max(newest, c.seen)
-	}
-	if err := e.scan(ctx, ss, columns, subtract(oldest, spread), add(newest, spread+1), columnar.Forward, st, collect); err != nil {
+	})
+	if err != nil {
 		return nil, err
 	}
 	st.Traces += int64(len(cs))
@@ -146,7 +170,7 @@ func (e *Engine) candidates(ctx context.Context, p *plan, from, to int64, size i
 	stopped := false
 	err := e.scan(ctx, p.selections, columns, from, to, columnar.Backward, st, func(r *row) (bool, error) {
 		id := r.text(columnTraceID)
-		if _, known := seen[id]; known || id == "" || p.spanwise && !p.matches(&evaluator, r) {
+		if _, known := seen[id]; known || id == "" || p.selective && !p.matches(&evaluator, r) {
 			return true, nil
 		}
 		if len(seen) >= e.cfg.MaxCandidates {

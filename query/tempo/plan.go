@@ -15,7 +15,11 @@ type plan struct {
 	selections []selection
 	// spanwise means that the query decides on each span without its trace.
 	spanwise bool
-	// filters are what a span must satisfy in a spanwise query.
+	// selective means that the query decides on the spans for which all its filters hold,
+	// without the others of their trace: it has nothing but filters and then aggregates.
+	// Every spanwise query is.
+	selective bool
+	// filters are what a span must satisfy in a selective query.
 	filters []traceql.Expr
 	// fields are those that the query mentions, in its order.
 	fields []traceql.Field
@@ -26,7 +30,7 @@ type plan struct {
 const maxSelections = 8
 
 func newPlan(q *traceql.Query) plan {
-	p := plan{query: q, spanwise: true}
+	p := plan{query: q, spanwise: true, selective: true}
 	p.walk(q.Pipeline)
 	p.selections = pipelineSelections(q.Pipeline)
 	if m := q.Metrics; m != nil {
@@ -43,12 +47,14 @@ func newPlan(q *traceql.Query) plan {
 // mention notes a field that is read beside the filters.
 func (p *plan) mention(f traceql.Field) {
 	if f.NeedsTrace() {
-		p.spanwise = false
+		p.needTrace()
 	}
 	if !slices.Contains(p.fields, f) {
 		p.fields = append(p.fields, f)
 	}
 }
+
+func (p *plan) needTrace() { p.spanwise, p.selective = false, false }
 
 // walk collects the fields of a pipeline, and what it needs.
 func (p *plan) walk(x traceql.Stage) {
@@ -62,21 +68,27 @@ func (p *plan) walk(x traceql.Stage) {
 			p.expr(x.Expr)
 			p.filters = append(p.filters, x.Expr)
 			if traceql.NeedsTrace(x.Expr) {
-				p.spanwise = false
+				p.needTrace()
+			}
+			if !p.spanwise {
+				p.selective = false // what is aggregated before it is more than it selects
 			}
 		}
 	case *traceql.SpansetOperation:
-		p.spanwise = false
+		p.needTrace()
 		p.walk(x.X)
 		p.walk(x.Y)
 	case *traceql.ScalarFilter:
 		p.spanwise = false
 		p.expr(x.X)
 		p.expr(x.Y)
+		if traceql.NeedsTrace(x.X) || traceql.NeedsTrace(x.Y) {
+			p.needTrace()
+		}
 	case *traceql.GroupBy:
 		p.expr(x.Expr)
 		if traceql.NeedsTrace(x.Expr) {
-			p.spanwise = false
+			p.needTrace()
 		}
 	case *traceql.Select:
 		for _, f := range x.Fields {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/prometheus/prometheus/model/labels"
@@ -86,21 +87,26 @@ func (e *Engine) rangeOfTraces(ctx context.Context, p *plan, q RangeQuery, agg *
 	}); err != nil || len(all) == 0 {
 		return err
 	}
-	ts, err := e.load(ctx, all, columns, st)
-	if err != nil {
-		return err
+	ss := anything()
+	if p.selective {
+		ss = p.selections
 	}
-	for _, l := range ts {
+	var evaluator traceql.Evaluator
+	_, err := e.load(ctx, all, ss, columns, st, func(l loaded) (bool, error) {
+		if p.selective {
+			l.rows = slices.DeleteFunc(l.rows, func(r *row) bool { return !p.matches(&evaluator, r) })
+		}
 		t := l.trace()
 		for _, set := range q.Query.Pipeline.Evaluate(t) {
 			for _, i := range set.Spans {
 				if err := agg.ObserveIn(t, i); err != nil {
-					return err
+					return false, err
 				}
 			}
 		}
-	}
-	return nil
+		return true, nil
+	})
+	return err
 }
 
 // counts reports whether the query counts what the store can count itself: rows for

@@ -79,18 +79,18 @@ func (e *Engine) Search(ctx context.Context, s Search) ([]FoundTrace, Stats, err
 		}
 		columns := columnar.Columns{Fields: p.columns(traceColumns...)}
 		err := e.candidates(ctx, &p, s.From, s.To, size, &st, func(cs []candidate) (bool, error) {
-			ts, err := e.load(ctx, cs, columns, &st)
-			if err != nil {
-				return false, err
-			}
-			for _, t := range ts {
-				if found, ok := p.evaluate(t, s.Spans); ok {
-					if out = append(out, found); len(out) >= s.Limit {
-						return false, nil
-					}
+			if p.selective && !p.spanwise {
+				var err error
+				if cs, err = e.sift(ctx, &p, cs, &st); err != nil || len(cs) == 0 {
+					return true, err
 				}
 			}
-			return true, nil
+			return e.load(ctx, cs, anything(), columns, &st, func(t loaded) (bool, error) {
+				if found, ok := p.evaluate(t, s.Spans); ok {
+					out = append(out, found)
+				}
+				return len(out) < s.Limit, nil
+			})
 		})
 		return st, err
 	})
@@ -99,6 +99,25 @@ func (e *Engine) Search(ctx context.Context, s Search) ([]FoundTrace, Stats, err
 	}
 	slices.SortStableFunc(out, func(a, b FoundTrace) int { return cmp.Compare(b.Start, a.Start) })
 	return out, st, nil
+}
+
+// siftColumns tell spans apart, also those of the two sides of a call that bear one id.
+var siftColumns = []string{columnTraceID, columnSpanID, columnName, columnKind}
+
+// sift leaves the candidates that a selective query selects. It reads only the spans that
+// the query's filters select, and of them only the columns that it mentions.
+func (e *Engine) sift(ctx context.Context, p *plan, cs []candidate, st *Stats) ([]candidate, error) {
+	columns := columnar.Columns{Fields: p.columns(siftColumns...)}
+	var evaluator traceql.Evaluator
+	selected := map[string]bool{}
+	_, err := e.load(ctx, cs, p.selections, columns, st, func(l loaded) (bool, error) {
+		l.rows = slices.DeleteFunc(l.rows, func(r *row) bool { return !p.matches(&evaluator, r) })
+		if len(p.query.Pipeline.Evaluate(l.trace())) > 0 {
+			selected[l.id] = true
+		}
+		return true, nil
+	})
+	return slices.DeleteFunc(cs, func(c candidate) bool { return !selected[c.id] }), err
 }
 
 // evaluate decides on a whole trace.

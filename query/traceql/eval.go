@@ -133,6 +133,8 @@ func NeedsTrace(e Expr) bool {
 			return false
 		}
 		return NeedsTrace(e.X) || NeedsTrace(e.Y)
+	case *Aggregate:
+		return e.X != nil && NeedsTrace(e.X)
 	}
 	return false
 }
