@@ -20,8 +20,17 @@ type wal struct {
 	file    atomic.Pointer[os.File]
 	size    int64 // bytes of whole groups; everything behind is garbage
 	total   atomic.Int64
-	torn    bool // the last write failed and its bytes are still in the file
-	dirty   atomic.Bool
+	// written is how far the log goes, and synced how much of that survives a crash
+	// of the machine. The segments before are synced as a whole.
+	written, synced atomic.Pointer[walMark]
+	torn            bool // the last write failed and its bytes are still in the file
+	dirty           atomic.Bool
+}
+
+// walMark is a place in the log.
+type walMark struct {
+	segment uint64
+	size    int64
 }
 
 func segmentPath(dir string, number uint64) string {
@@ -75,6 +84,7 @@ func (w *wal) open(number uint64) error {
 	w.file.Store(f)
 	w.segment, w.size, w.torn = number, walFileHeader, false
 	w.total.Add(walFileHeader)
+	w.written.Store(&walMark{number, walFileHeader})
 	w.dirty.Store(true)
 	return nil
 }
@@ -114,7 +124,10 @@ func (w *wal) write(records []byte, sync bool) error {
 	}
 	w.size += int64(len(records))
 	w.total.Add(int64(len(records)))
-	if !sync {
+	w.written.Store(&walMark{w.segment, w.size})
+	if sync {
+		w.synced.Store(w.written.Load())
+	} else {
 		w.dirty.Store(true)
 	}
 	return nil
@@ -126,7 +139,7 @@ func (w *wal) sync() (bool, error) {
 	if !w.dirty.Swap(false) {
 		return false, nil
 	}
-	f := w.file.Load()
+	written, f := w.written.Load(), w.file.Load()
 	if f == nil {
 		return false, nil
 	}
@@ -137,6 +150,7 @@ func (w *wal) sync() (bool, error) {
 	if err != nil {
 		return true, fmt.Errorf("sync write-ahead log: %w", err)
 	}
+	w.synced.Store(written)
 	return true, nil
 }
 
