@@ -121,6 +121,9 @@ func (g generator) stage() string {
 
 func (g generator) selector(stages int) string {
 	s := g.one(g.selectors...)
+	if g.chance(15) {
+		s += " " + g.one("| json", "| logfmt", `| json kind="kind"`, "| json | drop level") + ` | kind` + g.one("=", "=~") + strconv.Quote(g.one("error", "not so", "error|info"))
+	}
 	for range g.r.IntN(stages + 1) {
 		s += " " + g.stage()
 	}
@@ -149,6 +152,23 @@ func (g generator) grouping() string {
 func (g generator) window() string {
 	s := "[" + g.one("1m", "30s", "5m", "10s", "7s", "13s500ms", "90s") + "]"
 	return s + g.one("", "", "", " offset 1m", " offset -45s", " offset 1ms")
+}
+
+// accessLog is what people ask of access logs: a parser, perhaps a filter, and a
+// number of what it finds.
+func (g generator) accessLog() string {
+	sel := g.one(g.selectors...) + " " + g.one(
+		"| pattern `<ip> - <user> [<ts>] \"<method> <path> <proto>\" <status> <size> <_>`",
+		"| regexp `^\\S+ - \\S+ \\[[^\\]]+\\] \"(?P<method>\\S+) (?P<path>\\S+) [^\"]*\" (?P<status>\\d{3}) (?P<size>\\S+) `")
+	if g.chance(30) {
+		sel += " | " + g.labelFilter()
+	}
+	op := g.one("count_over_time", "bytes_over_time", "rate")
+	if g.chance(60) {
+		sel += " | unwrap " + g.one("size", "size", "status", "duration(size)") + g.one("", ` | __error__=""`, ` | __error__=""`)
+		op = g.one("sum_over_time", "sum_over_time", "rate", "first_over_time", "max_over_time")
+	}
+	return g.one("sum", "sum", "max") + g.one("", " by (status)", " by (size, method)", " by (app, status)") + " (" + op + "(" + sel + " " + g.window() + "))"
 }
 
 func (g generator) rangeAggregation() string {
@@ -194,6 +214,8 @@ func (g generator) rangeAggregation() string {
 
 func (g generator) metric(depth int) string {
 	switch {
+	case depth == 2 && g.chance(20):
+		return g.accessLog()
 	case depth == 0 || g.chance(20):
 		return g.rangeAggregation()
 	case g.chance(60):
