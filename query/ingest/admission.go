@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -151,6 +152,13 @@ func (b *rowBatch) stream(ls labels.Labels) *rowStream {
 	b.byKey[string(key)] = s
 	b.streams = append(b.streams, s)
 	return s
+}
+
+// grow makes room for n more rows.
+func (s *rowStream) grow(n int) {
+	if s.refused == "" {
+		s.rows = slices.Grow(s.rows, n)
+	}
 }
 
 func (b *rowBatch) add(s *rowStream, r columnar.Row) {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/grafana/loki/pkg/push"
 	"github.com/labstack/echo/v4"
 	writev2 "github.com/prometheus/prometheus/prompb/io/prometheus/write/v2"
 	"github.com/stretchr/testify/require"
@@ -83,6 +85,37 @@ func BenchmarkOTLPLogs(b *testing.B) {
 		benchPost(b, h, "/v1/logs", body, "Content-Type", protoType)
 	}
 	b.ReportMetric(float64(1000*b.N)/b.Elapsed().Seconds(), "records/s")
+}
+
+// BenchmarkLokiPush is decoding, limits and discovery of pushes of 1 MiB of real
+// lines with two ids each; the figure is bytes of lines.
+func BenchmarkLokiPush(b *testing.B) {
+	var entries []push.Entry
+	size := 0
+	for size < 1<<20 {
+		for _, file := range []string{"agent-logfmt.txt", "kubernetes.txt", "kafka.txt", "vault.txt"} {
+			for line := range strings.Lines(string(shared(b, "logs/"+file))) {
+				line = strings.TrimSuffix(line, "\n")
+				size += len(line)
+				entries = append(entries, push.Entry{Timestamp: time.Now(), Line: line, StructuredMetadata: push.LabelsAdapter{
+					{Name: "trace_id", Value: fmt.Sprintf("%032x", size)}, {Name: "span_id", Value: fmt.Sprintf("%016x", size)},
+				}})
+			}
+		}
+	}
+	var streams []push.Stream
+	for i := range 20 {
+		n := len(entries) / 20
+		streams = append(streams, push.Stream{Labels: fmt.Sprintf(`{app="shop", namespace="prod", pod="shop-%d"}`, i), Entries: entries[i*n : (i+1)*n]})
+	}
+	body := lokiProto(b, streams...)
+	h := benchHandler(b)
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	for b.Loop() {
+		benchPost(b, h, pushPath, body)
+	}
+	b.ReportMetric(float64(len(entries)*b.N)/b.Elapsed().Seconds(), "lines/s")
 }
 
 // BenchmarkRemoteWriteV2 is 5,000 samples of 5,000 series into the real TSDB.

@@ -120,7 +120,7 @@ func TestLevelIsFound(t *testing.T) {
 
 func TestServiceNameIsFound(t *testing.T) {
 	for sent, want := range map[string]string{
-		`{a="b"}`: `{a="b", service_name="unknown_service"}`,
+		`{a="b"}`:                              `{a="b", service_name="unknown_service"}`,
 		`{job="j", container="c", app="shop"}`: `{app="shop", container="c", job="j", service_name="shop"}`,
 		`{service_name="x", app="shop"}`:       `{app="shop", service_name="x"}`,
 		`{}`:                                   `{service_name="unknown_service"}`,

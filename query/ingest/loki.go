@@ -6,13 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"mime"
 	"net/http"
 	"strconv"
-	"time"
 
-	"github.com/grafana/loki/pkg/push"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/prometheus/model/labels"
 
@@ -80,47 +77,13 @@ func (g *Ingester) storeLoki(req *http.Request) (*rowBatch, error) {
 			return nil, err
 		}
 		g.telemetry.bytes.WithLabelValues(protocolLoki, signalLogs).Add(float64(len(body)))
-		if err := g.fitProto(body, &pushRequest, l); err != nil {
+		if err := g.decodeLokiProto(b, body, l); err != nil {
 			return nil, err
-		}
-		if err := g.decodeLokiProto(b, body); err != nil {
-			return nil, undecodable(err)
 		}
 	default:
 		return nil, unsupported("content type %q is not accepted; use %s or %s", contentType, typeProto, typeJSON)
 	}
 	return b, b.commit(req.Context())
-}
-
-func (g *Ingester) decodeLokiProto(b *rowBatch, body []byte) error {
-	var req push.PushRequest
-	if err := req.Unmarshal(body); err != nil {
-		return fmt.Errorf("decode push: %w", err)
-	}
-	for i, s := range req.Streams {
-		ls, err := g.parser.ParseMetric(s.Labels)
-		if err != nil {
-			return fmt.Errorf("streams[%d]: labels %q: %w", i, short(s.Labels), err)
-		}
-		stream := b.stream(g.cfg.withServiceName(ls))
-		for _, e := range s.Entries {
-			row := columnar.Row{Timestamp: unixNano(e.Timestamp), Line: e.Line}
-			for _, f := range e.StructuredMetadata {
-				row.Fields = append(row.Fields, columnar.Field{Name: FieldName(f.Name), Value: f.Value})
-			}
-			b.add(stream, row)
-		}
-	}
-	return nil
-}
-
-// unixNano is t in Unix nanoseconds, and -1, which is refused, for what an int64
-// cannot hold: UnixNano would wrap around into some other year.
-func unixNano(t time.Time) int64 {
-	if s := t.Unix(); s < 0 || s > math.MaxInt64/int64(time.Second)-1 {
-		return -1
-	}
-	return t.UnixNano()
 }
 
 // lokiPush is the JSON form of a push:

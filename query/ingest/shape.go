@@ -58,9 +58,6 @@ var (
 	// Remote write: time series with labels, samples, exemplars and histograms.
 	writeRequestV1 = message{1: {1: &leaf, 2: &leaf, 3: {1: &leaf}, 4: &leaf}, 3: &leaf}
 	writeRequestV2 = message{4: &leaf, 5: {2: &leaf, 3: &leaf, 4: &leaf}}
-
-	// Loki push: streams with entries and their structured metadata.
-	pushRequest = message{1: {2: {3: &leaf}}}
 )
 
 func exportRequest(item *message) *message {
@@ -148,9 +145,13 @@ const elementBytes = 256
 // fit refuses a request with too many elements, and makes the lease cover them.
 func (g *Ingester) fit(elements int, l *lease) error {
 	if elements > g.cfg.MaxElements {
-		return tooLarge("request has %d elements (records, attributes, points, samples, labels), maxElements is %d", elements, g.cfg.MaxElements)
+		return tooManyElements(elements, g.cfg.MaxElements)
 	}
 	return l.cover(l.held + int64(elements)*elementBytes)
+}
+
+func tooManyElements(elements, limit int) error {
+	return tooLarge("request has %d elements (records, attributes, points, samples, labels), maxElements is %d", elements, limit)
 }
 
 // fitProto is fit for a protobuf message.

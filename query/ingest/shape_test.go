@@ -131,7 +131,6 @@ func TestMeasureCountsWhatTakesMemory(t *testing.T) {
 		"empty series, 1.0":  {repeat("\x0a\x00", 1000), &writeRequestV1, 1000},
 		"empty series, 2.0":  {repeat("\x2a\x00", 1000), &writeRequestV2, 1000},
 		"empty symbols":      {repeat("\x22\x00", 1000), &writeRequestV2, 1000},
-		"empty streams":      {repeat("\x0a\x00", 1000), &pushRequest, 1000},
 		"not protobuf":       {[]byte("\xff\xff\xff\xff"), logsRequest, 0},
 		"a field we skip":    {repeat("\x7a\x00", 1000), logsRequest, 0},
 		"a number we skip":   {repeat("\x08\x01", 1000), logsRequest, 0},
