@@ -26,9 +26,12 @@ type columnKeys struct {
 	keys []uint64
 }
 
-// maxKeysPerRow bounds what a block's index may cost: at about 2.2 bytes a key
-// this is at most 2.7 bytes a row. What an ordinary log line costs is a third of it.
-const maxKeysPerRow = 1.25
+// maxKeysPerRow bounds what a block's index may cost, at about 2.2 bytes a key: 2.7
+// bytes a log line, of which an ordinary one takes a quarter, and twice that of a
+// span, which is searched by more names.
+var maxKeysPerRow = [...]float64{Logs: 1.25, Spans: 2.5}
+
+var traceIDHash = nameHash("trace_id")
 
 // minBlockKeys lets small blocks have an index of everything.
 const minBlockKeys = 512
@@ -51,9 +54,9 @@ func (w *valueWriter) line(line string) {
 // blockMeta.digits.
 func (w *valueWriter) finish(b *blockBuilder) uint8 {
 	w.gather(b)
-	room := max(minBlockKeys, int(maxKeysPerRow*float64(b.rows())))
-	// Ids come first, then the columns with few values. Ids of fields are mostly
-	// those of the lines, and are counted once.
+	room := max(minBlockKeys, int(maxKeysPerRow[w.table]*float64(b.rows())))
+	// Ids of lines and traces come first, then the columns with few values. Ids of
+	// fields are mostly those of the lines, and are counted once.
 	w.set.reset()
 	if len(w.ids.keys) <= room {
 		for _, k := range w.ids.keys {
@@ -62,7 +65,15 @@ func (w *valueWriter) finish(b *blockBuilder) uint8 {
 	} else {
 		w.set.add(anyLine)
 	}
-	slices.SortFunc(w.columns, func(a, b columnKeys) int { return cmp.Compare(len(a.keys), len(b.keys)) })
+	slices.SortFunc(w.columns, func(a, b columnKeys) int {
+		switch traceIDHash {
+		case a.name:
+			return -1
+		case b.name:
+			return 1
+		}
+		return cmp.Compare(len(a.keys), len(b.keys))
+	})
 	for _, c := range w.columns {
 		if c.keys == nil {
 			w.set.add(anyHash(c.name))
