@@ -82,8 +82,9 @@ func (a *API) handle(h handler) echo.HandlerFunc {
 		} else {
 			ans, err = h(req.Context(), c, form)
 		}
+		status, outcome := statusOf(err)
+		a.engine.metrics.queries.WithLabelValues(outcome).Inc()
 		if err != nil {
-			status, _ := statusOf(err)
 			if status == http.StatusInternalServerError {
 				a.logger.Error("request failed", "path", req.URL.Path, "err", err)
 			}

@@ -74,8 +74,6 @@ func (e *Engine) run(ctx context.Context, f func(context.Context) (Stats, error)
 	if err != nil {
 		err = e.explain(ctx, err)
 	}
-	_, outcome := statusOf(err)
-	e.metrics.queries.WithLabelValues(outcome).Inc()
 	e.metrics.seconds.Observe(time.Since(start).Seconds())
 	e.metrics.bytes.Add(float64(st.Bytes))
 	e.metrics.rows.Add(float64(st.Spans))

@@ -12,7 +12,7 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
 		queries: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "yagura_tempo_queries_total", Help: "TraceQL queries, tag lists and trace lookups by outcome.",
+			Name: "yagura_tempo_queries_total", Help: "Requests of TraceQL queries, tag lists and traces by outcome.",
 		}, []string{"outcome"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "yagura_tempo_query_duration_seconds", Help: "Time that they took, waiting for a slot included.",

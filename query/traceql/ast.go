@@ -315,14 +315,13 @@ func (m *Metrics) write(b *strings.Builder) {
 		b.WriteByte(')')
 	}
 	for _, s := range m.Then {
-		b.WriteString(" | ")
 		switch s.Kind {
 		case TopK:
-			b.WriteString("topk(" + strconv.Itoa(s.N) + ")")
+			b.WriteString(" | topk(" + strconv.Itoa(s.N) + ")")
 		case BottomK:
-			b.WriteString("bottomk(" + strconv.Itoa(s.N) + ")")
+			b.WriteString(" | bottomk(" + strconv.Itoa(s.N) + ")")
 		case Keep:
-			b.WriteString(s.Op.String() + " " + s.Value.Literal())
+			b.WriteString(" " + s.Op.String() + " " + s.Value.Literal())
 		}
 	}
 }

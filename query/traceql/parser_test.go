@@ -66,7 +66,8 @@ var valid = []struct{ query, written string }{
 	{"{ } | histogram_over_time(span.size)", ""},
 	{"{ } | avg_over_time(.a) by(name) | topk(5)", "{ } | avg_over_time(.a) by (name) | topk(5)"},
 	{"{ } | sum_over_time(.a) | bottomk(1)", ""},
-	{"{ } | rate() > 1.5", "{ } | rate() | > 1.5"},
+	{"{ } | rate() > 1.5", ""},
+	{"{ } | rate() by (name) | topk(3) > -1", "{ } | rate() by (name) | topk(3) > -1"},
 	{"{ nestedSetParent < 0 } | { .a } | rate()", ""},
 	{"{ } > { } with (most_recent=true)", ""},
 }
