@@ -337,6 +337,14 @@ func TestMetrics(t *testing.T) {
 	ans = getJSON[rangeAnswer](t, e, "/api/metrics/query_range", append([]string{"q", "{ status = error } | rate()", "exemplars", "1"}, window...)...)
 	require.Len(t, ans.Series[0].Exemplars, 1)
 	require.Equal(t, traceID(8), ans.Series[0].Exemplars[0].Labels[0].Value.StringValue)
+	ans = getJSON[rangeAnswer](t, e, "/api/metrics/query", append([]string{"q", "{ name = `load cart` } | compare({ status = error })"}, window...)...)
+	compared := map[string]float64{}
+	for _, s := range ans.Series {
+		compared[s.PromLabels] = *s.Value
+	}
+	require.InDelta(t, 16, compared[`{__meta_type="baseline", name="load cart"}`], 0)
+	require.InDelta(t, 4, compared[`{__meta_type="selection_total", span_user="<nil>"}`], 0)
+	require.InDelta(t, 2, compared[`{__meta_type="selection", span_user="u2"}`], 0)
 	since := getJSON[rangeAnswer](t, e, "/api/metrics/query", "q", "{} | count_over_time()", "since", "1h")
 	require.InDelta(t, 30, *since.Series[0].Value, 0)
 }

@@ -62,7 +62,7 @@ func DefaultConfig() Config {
 		DefaultSpans:       3,
 		MaxSpansPerSpanset: 1000,
 		MaxCandidates:      200_000,
-		MaxSpans:           500_000,
+		MaxSpans:           200_000,
 		MaxQueryBytes:      128 << 30,
 		MaxStreams:         1_000_000,
 		MaxSeries:          10_000,

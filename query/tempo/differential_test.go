@@ -146,7 +146,7 @@ func (g generator) query(metrics bool) string {
 	}
 	if metrics {
 		out += " | " + pick(g, "rate()", "count_over_time()", "min_over_time(duration)", "max_over_time(.k)", "avg_over_time(span.s)", "sum_over_time(duration)",
-			"quantile_over_time(duration, 0.5, 0.99)", "histogram_over_time(duration)")
+			"quantile_over_time(duration, 0.5, 0.99)", "histogram_over_time(duration)", "compare({ "+g.expr(1)+" }, 3)")
 		out += pick(g, "", " by (resource.service.name)", " by (name, .k)", " by (rootName)", " by (kind)")
 	}
 	return out

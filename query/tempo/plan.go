@@ -40,6 +40,12 @@ func newPlan(q *traceql.Query) plan {
 		for _, f := range m.By {
 			p.mention(f)
 		}
+		if c := m.Compare; c != nil && c.Filter.Expr != nil {
+			p.expr(c.Filter.Expr)
+			if traceql.NeedsTrace(c.Filter.Expr) {
+				p.needTrace()
+			}
+		}
 	}
 	return p
 }
@@ -120,6 +126,15 @@ func (p *plan) columns(with ...string) []string {
 	}
 	slices.Sort(out)
 	return slices.Compact(out)
+}
+
+// metricsColumns are those that a metrics query takes, with the given ones: compare()
+// takes all.
+func (p *plan) metricsColumns(with ...string) columnar.Columns {
+	if p.query.Metrics.Func == traceql.Compare {
+		return columnar.Columns{AllFields: true}
+	}
+	return columnar.Columns{Fields: p.columns(with...)}
 }
 
 // matches decides on a span of a spanwise query.

@@ -61,7 +61,7 @@ func (q RangeQuery) window() (from, to int64) { return q.Interval.Start + 1, q.I
 
 // rangeOfSpans decides on each span by itself and reads only the columns for that.
 func (e *Engine) rangeOfSpans(ctx context.Context, p *plan, q RangeQuery, agg *traceql.Aggregator, st *Stats) error {
-	columns := columnar.Columns{Fields: p.columns()}
+	columns := p.metricsColumns()
 	if q.Exemplars > 0 {
 		columns.Fields = append(columns.Fields, columnTraceID)
 	}
@@ -78,7 +78,7 @@ func (e *Engine) rangeOfSpans(ctx context.Context, p *plan, q RangeQuery, agg *t
 // rangeOfTraces evaluates the query on every candidate's trace, and counts the spans
 // that it selects within the time.
 func (e *Engine) rangeOfTraces(ctx context.Context, p *plan, q RangeQuery, agg *traceql.Aggregator, st *Stats) error {
-	columns := columnar.Columns{Fields: p.columns(traceColumns...)}
+	columns := p.metricsColumns(traceColumns...)
 	from, to := q.window()
 	var all []candidate
 	if err := e.candidates(ctx, p, from, to, e.cfg.MaxCandidates, st, func(cs []candidate) (bool, error) {

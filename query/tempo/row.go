@@ -216,6 +216,29 @@ func (r *row) decoded() *traces.Span {
 	return r.nested
 }
 
+// All implements traceql.Enumerator. Columns of spans and resources are named as queries
+// name the attributes.
+func (r *row) All(visit func(name string, v traceql.Value)) {
+	for _, f := range r.fields {
+		switch {
+		case strings.HasPrefix(f.Name, prefixSpan), strings.HasPrefix(f.Name, prefixResource):
+			visit(f.Name, value(f.Type, f.Value))
+		case strings.HasPrefix(f.Name, prefixScope):
+			visit("instrumentation."+f.Name[len(prefixScope):], value(f.Type, f.Value))
+		case f.Name == columnName:
+			visit("name", traceql.StringValue(f.Value))
+		case f.Name == columnScopeName:
+			visit("instrumentation:name", traceql.StringValue(f.Value))
+		case f.Name == columnKind:
+			visit("kind", kindValue(f.Value))
+		case f.Name == columnStatus:
+			visit("status", statusValue(f.Value))
+		case f.Name == columnStatusMessage:
+			visit("statusMessage", traceql.StringValue(f.Value))
+		}
+	}
+}
+
 func (r *row) text(column string) string {
 	for i := range r.fields {
 		if r.fields[i].Name == column {

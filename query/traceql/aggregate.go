@@ -84,7 +84,8 @@ type Aggregator struct {
 
 	series map[string]*accumulator
 	order  []*accumulator
-	scope  scope // of the span at hand
+	groups [2]comparedGroup // of Compare: the baseline and the selection
+	scope  scope            // of the span at hand
 	key    []byte
 	buf    [4]Value
 }
@@ -125,6 +126,9 @@ func (a *Aggregator) observe(start int64) error {
 	step := a.interval.index(start)
 	if step < 0 {
 		return nil
+	}
+	if a.m.Func == Compare {
+		return a.compare(start, step)
 	}
 	value := 1.0
 	if f := a.m.Attribute; f != nil {
@@ -308,6 +312,9 @@ func powerOfTwo(bucket int) float64 {
 // no sample.
 func (a *Aggregator) Series() []Series {
 	var out []Series
+	if a.m.Func == Compare {
+		out = a.compared()
+	}
 	for _, acc := range a.order {
 		out = append(out, a.finish(acc)...)
 	}

@@ -299,6 +299,13 @@ func (m *Metrics) write(b *strings.Builder) {
 	if m.Attribute != nil {
 		b.WriteString(m.Attribute.String())
 	}
+	if c := m.Compare; c != nil {
+		c.Filter.write(b)
+		b.WriteString(", " + strconv.Itoa(c.TopN))
+		if c.To > 0 {
+			b.WriteString(", " + strconv.FormatInt(c.From, 10) + ", " + strconv.FormatInt(c.To, 10))
+		}
+	}
 	for _, q := range m.Quantiles {
 		b.WriteString(", " + strconv.FormatFloat(q, 'g', -1, 64))
 	}

@@ -26,6 +26,15 @@ func (s testSpan) Values(f *traceql.Field, dst []traceql.Value) []traceql.Value 
 	return append(dst, s[strings.TrimPrefix(f.String(), "span:")]...)
 }
 
+// All implements traceql.Enumerator.
+func (s testSpan) All(visit func(string, traceql.Value)) {
+	for _, name := range []string{"resource.service.name", "kind", "span.n"} {
+		for _, v := range s[name] {
+			visit(name, v)
+		}
+	}
+}
+
 func str(s string) []traceql.Value     { return []traceql.Value{traceql.StringValue(s)} }
 func number(n int64) []traceql.Value   { return []traceql.Value{traceql.IntValue(n)} }
 func float(f float64) []traceql.Value  { return []traceql.Value{traceql.FloatValue(f)} }
@@ -335,6 +344,28 @@ func TestMetrics(t *testing.T) {
 			require.LessOrEqual(t, exemplars, 1)
 		})
 	}
+}
+
+func TestCompare(t *testing.T) {
+	q, err := traceql.Parse("{ } | compare({ kind = client }, 2)")
+	require.NoError(t, err)
+	agg := traceql.NewAggregator(q.Metrics, traceql.NewInterval(-1, 1e9, 0), traceql.Bounds{Series: 100, Samples: 100})
+	trace := traceql.NewTrace(sampleTrace())
+	for i := range trace.Spans {
+		require.NoError(t, agg.ObserveIn(trace, i))
+	}
+	got := map[string]float64{}
+	for _, s := range agg.Series() {
+		got[s.Labels[0].Value.String()+" "+s.Labels[1].Name+"="+s.Labels[1].Value.String()] = s.Values[0]
+	}
+	require.Equal(t, map[string]float64{
+		"baseline resource.service.name=late": 2, "baseline resource.service.name=gateway": 1, "baseline_total resource.service.name=nil": 3,
+		"baseline kind=internal": 2, "baseline kind=server": 1, "baseline_total kind=nil": 3,
+		"selection resource.service.name=db": 2, "selection resource.service.name=cart": 1, "selection_total resource.service.name=nil": 4,
+		"selection kind=client": 4, "selection_total kind=nil": 4,
+		"selection span.n=1": 1, "selection span.n=2": 1, "selection_total span.n=nil": 4,
+		"__too_many_values__ resource.service.name=nil": 0, "__too_many_values__ span.n=nil": 0,
+	}, got)
 }
 
 func TestQuantilesAreClose(t *testing.T) {

@@ -128,8 +128,9 @@ func (f Field) String() string {
 	} else {
 		prefix = f.Scope.String() + "."
 	}
-	for _, r := range f.Name {
-		if !isAttributeRune(r) {
+	for i, r := range f.Name {
+		// After a dot alone a digit would begin a number.
+		if !isAttributeRune(r) || i == 0 && prefix == "." && r >= '0' && r <= '9' {
 			return prefix + strconv.Quote(f.Name)
 		}
 	}

@@ -96,8 +96,8 @@ func (l *lexer) next() token {
 		return token{kind: tokenEnd, pos: start}
 	case r == '"' || r == '`':
 		return l.str(start)
-	case r >= '0' && r <= '9':
-		return l.number(start)
+	case r >= '0' && r <= '9', r == '.' && start+1 < len(l.src) && l.src[start+1] >= '0' && l.src[start+1] <= '9':
+		return l.number(start) // .5 is one, too
 	case r == '.':
 		l.pos++
 		return l.attribute(start, Field{typ: Any})

@@ -334,11 +334,15 @@ func (p *parser) metrics() *Metrics {
 	name := p.next()
 	m := &Metrics{Func: metricsFuncs[name.text]}
 	p.expect("(", "after "+name.text)
-	if m.Func != Rate && m.Func != CountOverTime {
+	switch m.Func {
+	case Rate, CountOverTime:
+	case Compare:
+		m.Compare = p.comparison()
+	default:
 		p.metricsArguments(name, m)
 	}
 	p.expect(")", "after "+name.text+"(…")
-	if p.accept("by") {
+	if m.Func != Compare && p.accept("by") {
 		p.expect("(", "after by")
 		pos := p.peek().pos
 		m.By = p.fields("by (…")
@@ -382,6 +386,34 @@ func (p *parser) metricsArguments(name token, m *Metrics) {
 	if len(m.Quantiles) == 0 || len(m.Quantiles) > maxQuantiles {
 		p.failAt(name.pos, "quantile_over_time needs 1 to %d quantiles", maxQuantiles)
 	}
+}
+
+// comparison reads a filter, then how many values, then from when until when.
+func (p *parser) comparison() *Comparison {
+	p.expect("{", "after compare(")
+	c := &Comparison{Filter: p.filter(), TopN: 10}
+	var numbers []int64
+	pos := p.peek().pos
+	for p.accept(",") {
+		t := p.next()
+		if t.kind != tokenLiteral || t.value.typ != Int || t.value.Int64() < 1 {
+			p.failAt(t.pos, "want a whole number above 0, got %s", t.describe())
+		}
+		numbers = append(numbers, t.value.Int64())
+	}
+	switch len(numbers) {
+	case 0:
+	case 3:
+		if c.From, c.To = numbers[1], numbers[2]; c.To <= c.From {
+			p.failAt(pos, "the end of compare() must be after its start")
+		}
+		fallthrough
+	case 1:
+		c.TopN = int(min(numbers[0], maxCompared))
+	default:
+		p.failAt(pos, "compare() takes a filter, the number of values, and start and end together")
+	}
+	return c
 }
 
 func (p *parser) secondStage() SecondStage {

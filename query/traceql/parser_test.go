@@ -70,6 +70,10 @@ var valid = []struct{ query, written string }{
 	{"{ } | rate() by (name) | topk(3) > -1", "{ } | rate() by (name) | topk(3) > -1"},
 	{"{ nestedSetParent < 0 } | { .a } | rate()", ""},
 	{"{ } > { } with (most_recent=true)", ""},
+	{"{ } | quantile_over_time(duration, .99, .5)", "{ } | quantile_over_time(duration, 0.99, 0.5)"},
+	{`{ ."5" = .5 }`, `{ ."5" = 0.5 }`},
+	{"{ } | compare({ status = error })", "{ } | compare({ status = error }, 10)"},
+	{"{ } | compare({ status = error }, 5, 100, 200) with (x=1)", "{ } | compare({ status = error }, 5, 100, 200) with (x=1)"},
 }
 
 func TestParse(t *testing.T) {
@@ -143,6 +147,10 @@ func TestParseErrors(t *testing.T) {
 		{"{ } | rate() | topk(0)", "topk needs a positive number"},
 		{"{ } | rate() by ()", "want an attribute"},
 		{"{ } with (a)", "want \"=\""},
+		{"{ } | compare()", "want \"{\" after compare("},
+		{"{ } | compare({ }, 0)", "want a whole number above 0"},
+		{"{ } | compare({ }, 5, 100)", "start and end together"},
+		{"{ } | compare({ }, 5, 100, 100)", "must be after its start"},
 		{"{ } }", "unexpected \"}\""},
 		{"({ } | rate())", "want a selection"},
 		{strings.Repeat("(", 1000) + "{ }", "nested more than 200 deep"},
