@@ -80,37 +80,57 @@ func (s *serviceOperations) window(now time.Time, lookback time.Duration) (from,
 	return unixNano(start), unixNano(now.Add(lookback)), full
 }
 
-// maxKinds is more kinds than OTLP has.
-const maxKinds = 16
+// maxVerifiedNames is how many names it is worth to look for one by one.
+const maxVerifiedNames = 100
 
 // OperationNames returns the names that spans of a service bear within the
-// configured lookback, sorted, and at most the configured number of them: the most
-// frequent ones. The store's catalog knows them without reading spans.
+// configured lookback, sorted, and at most the configured number of them. The store's
+// catalog knows them without reading spans, but also names those of services that
+// share a block with this one; so each is looked for once.
 func (q *Querier) OperationNames(ctx context.Context, service string) ([]string, error) {
 	names := []string{}
-	err := q.run(ctx, func(ctx context.Context) (err error) {
-		names, err = q.operationValues(ctx, service, fieldName, q.operations.max)
-		return err
+	err := q.run(ctx, func(ctx context.Context) error {
+		now := q.now()
+		from, to := unixNano(now.Add(-q.operations.lookback)), unixNano(now.Add(q.operations.lookback))
+		values, more, err := q.store.FieldValues(ctx, columnar.CatalogQuery{
+			Table: columnar.Spans, From: from, To: to, Matchers: []*labels.Matcher{serviceMatcher(service)},
+		}, fieldName, maxVerifiedNames)
+		if err != nil {
+			return fmt.Errorf("list the names of operations: %w", err)
+		}
+		if more {
+			ops, err := q.scannedOperations(ctx, service)
+			for _, op := range ops {
+				names = append(names, op.Name)
+			}
+			return err
+		}
+		for _, v := range values {
+			found, err := q.hasOperation(ctx, service, v.Value, from, to)
+			if err != nil {
+				return err
+			}
+			if found {
+				names = append(names, v.Value)
+			}
+		}
+		return nil
 	})
 	slices.Sort(names)
-	return names, err
+	return slices.Compact(names), err
 }
 
-func (q *Querier) operationValues(ctx context.Context, service, field string, limit int) ([]string, error) {
-	now := q.now()
-	values, _, err := q.store.FieldValues(ctx, columnar.CatalogQuery{
-		Table: columnar.Spans, From: unixNano(now.Add(-q.operations.lookback)), To: unixNano(now.Add(q.operations.lookback)),
-		Matchers: []*labels.Matcher{serviceMatcher(service)},
-	}, field, limit)
-	if err != nil {
-		return nil, fmt.Errorf("list the values of %s: %w", field, err)
+func (q *Querier) hasOperation(ctx context.Context, service, name string, from, to int64) (found bool, err error) {
+	query := columnar.Query{
+		Table: columnar.Spans, From: from, To: to, Matchers: []*labels.Matcher{serviceMatcher(service)},
+		Fields:  []columnar.FieldPredicate{{Name: fieldName, Op: columnar.FieldEqual, Text: name}},
+		Columns: columnar.Columns{Fields: []string{fieldName}}, Direction: columnar.Backward, Limit: 1,
 	}
-	out := make([]string, len(values))
-	for i, v := range values {
-		out[i] = v.Value
-	}
-	slices.Sort(out)
-	return slices.Compact(out), nil
+	_, err = q.scanApplied(ctx, query, func(_ bool, _ int64, fields []columnar.Field) (bool, error) {
+		found = found || slices.ContainsFunc(fields, func(f columnar.Field) bool { return f.Name == fieldName && f.Value == name })
+		return !found, nil
+	})
+	return found, err
 }
 
 // Operations returns the operations of a service within the configured lookback,
@@ -118,7 +138,7 @@ func (q *Querier) operationValues(ctx context.Context, service, field string, li
 func (q *Querier) Operations(ctx context.Context, service string) ([]Operation, error) {
 	out := []Operation{}
 	err := q.run(ctx, func(ctx context.Context) (err error) {
-		out, err = q.listOperations(ctx, service)
+		out, err = q.scannedOperations(ctx, service)
 		return err
 	})
 	slices.SortFunc(out, func(a, b Operation) int {
@@ -127,37 +147,15 @@ func (q *Querier) Operations(ctx context.Context, service string) ([]Operation, 
 	return out, err
 }
 
-// listOperations asks the catalog for names and kinds. Only when there are several
-// of both it needs rows to say which go together.
-func (q *Querier) listOperations(ctx context.Context, service string) ([]Operation, error) {
-	out := []Operation{}
-	kinds, err := q.operationValues(ctx, service, fieldKind, maxKinds)
-	if err != nil {
-		return out, err
-	}
-	names, err := q.operationValues(ctx, service, fieldName, q.operations.max)
-	if err != nil || len(names) > 1 && len(kinds) > 1 {
-		if err == nil {
-			out, err = q.scannedOperations(ctx, service)
-		}
-		return out, err
-	}
-	for _, name := range names {
-		for _, text := range kinds {
-			kind, _ := ParseKind(text)
-			out = append(out, Operation{Name: name, Kind: kind})
-		}
-	}
-	return out, nil
-}
-
+// scannedOperations reads names and kinds of the spans that are new since the last
+// time. Which kinds go with which name, the catalog does not know.
 func (q *Querier) scannedOperations(ctx context.Context, service string) ([]Operation, error) {
 	s := q.operations.service(service)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := q.now()
 	if err := q.scanOperations(ctx, service, s, now); err != nil {
-		return nil, err
+		return []Operation{}, err
 	}
 	out := []Operation{}
 	oldest := unixNano(now.Add(-q.operations.lookback))
