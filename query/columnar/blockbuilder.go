@@ -105,6 +105,18 @@ func (b *blockBuilder) encode(dst []byte) ([]byte, blockMeta) {
 		b.fields[name].encode(&b.raw, b.times, b.shred)
 		b.column(columnField, name)
 	}
+	return b.finish(dst, b.data)
+}
+
+// adopt appends the block with columns that are encoded already. It holds the same
+// rows as the one they come from, whose streams may have other numbers.
+func (b *blockBuilder) adopt(dst []byte, h *blockHeader, data []byte) ([]byte, blockMeta) {
+	b.columns = append(b.columns[:0], h.columns...)
+	return b.finish(dst, data)
+}
+
+// finish appends the header and the stored pieces.
+func (b *blockBuilder) finish(dst, data []byte) ([]byte, blockMeta) {
 	start := len(dst)
 	dst = b.appendHeader(dst)
 	meta := blockMeta{
@@ -114,7 +126,7 @@ func (b *blockBuilder) encode(dst []byte) ([]byte, blockMeta) {
 		least:  b.least,
 		latest: b.latest,
 	}
-	dst = append(dst, b.data...)
+	dst = append(dst, data...)
 	meta.size = uint32(len(dst) - start)
 	return dst, meta
 }

@@ -17,7 +17,8 @@ type blockReader struct {
 	times  []int64
 
 	timed   bool   // times are loaded
-	block   []byte // all of the block, if it is not big
+	whole   bool   // read all of a block, however big
+	block   []byte // all of it, or nothing
 	stored  []byte // what was read from disk, one piece at a time
 	found   []foundLines
 	rawTime [pieceCount][]byte
@@ -99,7 +100,7 @@ func (r *blockReader) loadHeader(p *part, b *blockMeta) error {
 	r.block = r.block[:0]
 	clear(r.found)
 	r.found = r.found[:0]
-	if b.size <= maxWhole {
+	if b.size <= maxWhole || r.whole {
 		whole, err := r.read(b.offset, int(b.size), &r.block)
 		if err != nil {
 			return err
@@ -339,6 +340,6 @@ func (r *blockReader) recycle() {
 	if size > maxReaderBytes {
 		return
 	}
-	r.part, r.meta, r.header = nil, nil, nil
+	r.part, r.meta, r.header, r.whole = nil, nil, nil, false
 	readers.Put(r)
 }

@@ -187,7 +187,7 @@ func (s *Store) merge(parts []*part) error {
 func (s *Store) copyRows(w *partWriter, parts []*part, x *exclusion) error {
 	h := scannerHeap{}
 	for i, p := range parts {
-		sc := &partScanner{store: s, part: p, order: i}
+		sc := &partScanner{store: s, part: p, order: i, reader: blockReader{whole: true}}
 		more, err := sc.advance()
 		if err != nil {
 			return err
@@ -205,7 +205,13 @@ func (s *Store) copyRows(w *partWriter, parts []*part, x *exclusion) error {
 		sc := h[0]
 		line, fields := sc.line(), sc.fields()
 		if !x.excludes(sc, line, fields) {
+			if err := w.offer(sc); err != nil {
+				return err
+			}
 			if err := w.add(sc.stream, sc.time, line, fields); err != nil {
+				return err
+			}
+			if err := w.settle(); err != nil {
 				return err
 			}
 		}
@@ -253,8 +259,8 @@ type partScanner struct {
 	order int
 	ranks []int // of the part's streams
 
-	block  int // next to load
-	reader blockReader
+	block  int         // next to load
+	reader blockReader // reads whole blocks
 	loaded bool
 	run    int // in the loaded block
 	left   int // rows of the run from row on

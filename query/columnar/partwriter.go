@@ -22,6 +22,7 @@ type partWriter struct {
 	builder *blockBuilder
 	values  valueWriter
 	buf     []byte
+	adopted adoption
 
 	streams []*stream
 	index   partIndex
@@ -88,7 +89,7 @@ func (w *partWriter) finishBlock() error {
 	}
 	var meta blockMeta
 	digits := w.values.finish(b)
-	w.buf, meta = b.encode(w.buf[:0])
+	w.buf, meta = w.encodeBlock(w.buf[:0])
 	meta.offset, meta.firstRun, meta.runs = w.offset, uint32(len(w.index.runs)), uint32(len(b.runs))
 	meta.digits = digits
 	for _, r := range b.runs {
