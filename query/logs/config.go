@@ -33,6 +33,9 @@ type Config struct {
 	// ([5m]) when its windows overlap or its aggregation needs all of them at once.
 	// Each takes about 32 bytes.
 	MaxWindowSamples int `json:"maxWindowSamples"`
+	// MaxAnswerBytes bounds the lines and labels of one log query's answer, which is
+	// held in memory.
+	MaxAnswerBytes int64 `json:"maxAnswerBytes"`
 	// MaxConcurrent is how many queries run at once; others wait within their
 	// timeout. It must be positive.
 	MaxConcurrent int `json:"maxConcurrent"`
@@ -64,6 +67,7 @@ func DefaultConfig() Config {
 		MaxPoints:        20_000_000,
 		MaxInnerSeries:   500_000,
 		MaxWindowSamples: 20_000_000,
+		MaxAnswerBytes:   256 << 20,
 		MaxConcurrent:    16,
 		Timeout:          model.Duration(time.Minute),
 		MaxPatternLines:  100_000,
@@ -91,6 +95,7 @@ func (c Config) Validate() error {
 		{"maxPoints", int64(c.MaxPoints), true},
 		{"maxInnerSeries", int64(c.MaxInnerSeries), true},
 		{"maxWindowSamples", int64(c.MaxWindowSamples), false},
+		{"maxAnswerBytes", c.MaxAnswerBytes, false},
 		{"maxConcurrent", int64(c.MaxConcurrent), true},
 		{"timeout", int64(c.Timeout), true},
 		{"maxPatternLines", int64(c.MaxPatternLines), true},

@@ -149,6 +149,9 @@ func (e *Engine) admit(req Request) (syntax.Expr, error) {
 		return nil, err
 	}
 	instant := req.Step == 0 && req.Start.Equal(req.End)
+	if err := checkTemplates(expr); err != nil {
+		return nil, err
+	}
 	if _, ok := expr.(syntax.SampleExpr); ok {
 		return expr, correctApproxTopK(expr, instant)
 	}

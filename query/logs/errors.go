@@ -14,7 +14,7 @@ import (
 
 // LimitError says which configured bound ended or refused a query.
 type LimitError struct {
-	Limit  string // the name of the field in Config
+	Limit  string // the name of the field in Config, or "templates"
 	Detail string
 }
 

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/grafana/loki/v3/pkg/logproto"
@@ -17,6 +18,7 @@ type entryIterator struct {
 	entry logproto.Entry
 	lbls  log.LabelsResult
 	hash  uint64
+	size  int64 // of the entries so far
 }
 
 func (it *entryIterator) Next() bool {
@@ -36,6 +38,12 @@ func (it *entryIterator) Next() bool {
 			Parsed:             logproto.FromLabelsToLabelAdapters(lbls.Parsed()),
 		}
 		it.lbls, it.hash = lbls, st.hash
+		it.size += int64(len(it.entry.Line) + len(lbls.String()))
+		if limit := it.sel.exec.cfg.MaxAnswerBytes; limit > 0 && it.size > limit {
+			it.sel.err = it.sel.exec.fail(&LimitError{Limit: "maxAnswerBytes", Detail: fmt.Sprintf(
+				"its answer has more than %d bytes; ask for fewer lines or shorter ones", limit)})
+			return false
+		}
 		return true
 	}
 	return false
