@@ -132,6 +132,9 @@ func (g generator) spansets(depth int) string {
 		op := pick(g, "&&", "||", ">", ">>", "<", "<<", "~", "!>", "!>>", "!<", "!<<", "!~", "&>", "&>>", "&<", "&<<", "&~")
 		return "(" + g.spansets(depth-1) + ") " + op + " (" + g.spansets(depth-1) + ")"
 	}
+	if depth > 0 && g.IntN(4) == 0 {
+		return "{ " + g.expr(1) + " } || { " + g.expr(1) + " }"
+	}
 	if g.IntN(8) == 0 {
 		return "{ }"
 	}
@@ -310,6 +313,7 @@ func TestPlan(t *testing.T) {
 		{`{ name = "a" } !> { status != ok }`, "traces [] [{Name:status_code Op:2 Text:ok}] exact=true"},
 		{`{ kind = server } | { span.a >= 2 } | count() > 1`, "selective [] [{Name:kind Op:1 Text:server} {Name:span.a Op:8 Text:2}] exact=false"},
 		{`{ false }`, "spanwise "},
+		{"{ name = `a` } || { kind = server }", "spanwise [] [{Name:name Op:1 Text:a}] exact=true OR [] [{Name:kind Op:1 Text:server}] exact=true"},
 		{"{ name = `a` } | count() > 1 | { kind = server }", "traces [] [{Name:name Op:1 Text:a} {Name:kind Op:1 Text:server}] exact=true"},
 		{"{ } | by(rootName) | count() > 1", "traces [] [] exact=true"},
 		{`{ event:name = "a" }`, "spanwise [] [{Name:events Op:2 Text:}] exact=false"},

@@ -70,17 +70,12 @@ func (p *plan) walk(x traceql.Stage) {
 			p.walk(s)
 		}
 	case *traceql.Filter:
-		if x.Expr != nil {
-			p.expr(x.Expr)
-			p.filters = append(p.filters, x.Expr)
-			if traceql.NeedsTrace(x.Expr) {
-				p.needTrace()
-			}
-			if !p.spanwise {
-				p.selective = false // what is aggregated before it is more than it selects
-			}
-		}
+		p.filter(x)
 	case *traceql.SpansetOperation:
+		if f := eitherOf(x); f != nil {
+			p.filter(f)
+			return
+		}
 		p.needTrace()
 		p.walk(x.X)
 		p.walk(x.Y)
@@ -103,6 +98,41 @@ func (p *plan) walk(x traceql.Stage) {
 			}
 		}
 	}
+}
+
+func (p *plan) filter(f *traceql.Filter) {
+	if f.Expr == nil {
+		return
+	}
+	p.expr(f.Expr)
+	p.filters = append(p.filters, f.Expr)
+	if traceql.NeedsTrace(f.Expr) {
+		p.needTrace()
+	}
+	if !p.spanwise {
+		p.selective = false // what is aggregated before it is more than it selects
+	}
+}
+
+// eitherOf is the one filter that selects what filters joined by || do, or nil.
+func eitherOf(x traceql.SpansetExpr) *traceql.Filter {
+	switch x := x.(type) {
+	case *traceql.Filter:
+		return x
+	case *traceql.SpansetOperation:
+		if x.Op != traceql.OpOr {
+			return nil
+		}
+		a, b := eitherOf(x.X), eitherOf(x.Y)
+		switch {
+		case a == nil || b == nil:
+			return nil
+		case a.Expr == nil || b.Expr == nil:
+			return &traceql.Filter{}
+		}
+		return &traceql.Filter{Expr: &traceql.Binary{Op: traceql.OpOr, X: a.Expr, Y: b.Expr}}
+	}
+	return nil
 }
 
 func (p *plan) expr(e traceql.Expr) {
@@ -153,11 +183,14 @@ func pipelineSelections(p *traceql.Pipeline) []selection {
 	spans := []selection{{exact: true}}
 	best := anything()
 	for _, stage := range p.Stages {
-		switch stage := stage.(type) {
-		case *traceql.Filter:
-			spans = conjunction(spans, filterSelections(stage))
-		case traceql.SpansetExpr:
-			best = better(best, spansetSelections(stage))
+		x, ok := stage.(traceql.SpansetExpr)
+		if !ok {
+			continue
+		}
+		if f := eitherOf(x); f != nil {
+			spans = conjunction(spans, filterSelections(f))
+		} else {
+			best = better(best, spansetSelections(x))
 		}
 	}
 	if unconstrained(best) {
