@@ -254,4 +254,6 @@ func TestJaegersMonitorTab(t *testing.T) {
 	require.Equal(t, []traces.Dependency{{Parent: "web", Child: "shop", CallCount: 60}}, deps.Data)
 	ask("dependencies?service=nobody&endTs="+end, &deps)
 	require.Empty(t, deps.Data)
+	ask("dependencies?lookback=15000&endTs="+end, &deps) // what was called since
+	require.Equal(t, []traces.Dependency{{Parent: "web", Child: "shop", CallCount: 15}}, deps.Data)
 }

@@ -1,6 +1,7 @@
 package traces
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,6 +23,11 @@ import (
 type Evaluator interface {
 	// QueryRange evaluates at start, start+step and so on until end, inclusive.
 	QueryRange(ctx context.Context, expr string, start, end time.Time, step time.Duration) ([]Series, error)
+	// Increase is how much each series of a counter grew after start, until end
+	// inclusive, as the one point of the series. It counts what was stored: PromQL's
+	// increase extrapolates, and shows more calls than there were when they began a
+	// moment ago.
+	Increase(ctx context.Context, metric string, start, end time.Time) ([]Series, error)
 }
 
 // Series is one series of an evaluation.
@@ -318,25 +324,26 @@ func (a *API) Dependencies(ctx context.Context, start, end time.Time) ([]Depende
 	if a.metrics == nil {
 		return nil, ErrNoMetrics
 	}
-	out := []Dependency{}
-	span := end.Sub(start).Truncate(time.Millisecond)
-	if span <= 0 {
-		return out, nil
-	}
-	expr := fmt.Sprintf("sum by (client, server) (increase(%s{client!=%q}[%dms]))", metricRequests, clientUser, span.Milliseconds())
+	type pair struct{ client, server string }
+	calls := map[pair]float64{}
 	err := a.querier.run(ctx, func(ctx context.Context) error {
-		series, err := a.metrics.QueryRange(ctx, expr, end, end, time.Second)
+		series, err := a.metrics.Increase(ctx, metricRequests, start, end)
 		for _, s := range series {
-			if n := len(s.Points); n > 0 && s.Points[n-1].Value >= 0.5 {
-				out = append(out, Dependency{
-					Parent: s.Labels.Get("client"), Child: s.Labels.Get("server"), CallCount: uint64(math.Round(s.Points[n-1].Value)),
-				})
+			p := pair{s.Labels.Get("client"), s.Labels.Get("server")}
+			if p.client != "" && p.client != clientUser && len(s.Points) == 1 {
+				calls[p] += s.Points[0].Value
 			}
 		}
 		return err
 	})
+	out := []Dependency{}
+	for p, n := range calls {
+		if n > 0 {
+			out = append(out, Dependency{Parent: p.client, Child: p.server, CallCount: uint64(math.Round(n))})
+		}
+	}
 	slices.SortFunc(out, func(a, b Dependency) int {
-		return strings.Compare(a.Parent+"\xff"+a.Child, b.Parent+"\xff"+b.Child)
+		return cmp.Or(strings.Compare(a.Parent, b.Parent), strings.Compare(a.Child, b.Child))
 	})
 	return out, err
 }
