@@ -24,6 +24,10 @@ import (
 
 // Config is the query section of the configuration file.
 type Config struct {
+	// AdminAPI serves POST /api/v1/admin/snapshot, which whoever reaches the port may
+	// then call. Default false.
+	AdminAPI bool `json:"adminAPI"`
+
 	Server  server.Config   `json:"server"`
 	Ingest  ingest.Config   `json:"ingest"`
 	Metrics metrics.Config  `json:"metrics"`

@@ -50,12 +50,12 @@ func Open(ctx context.Context, cfg Config, data string, logger *slog.Logger, reg
 			err = errors.Join(err, s.Close())
 		}
 	}()
-	if s.rows, err = columnar.Open(filepath.Join(data, "columnar"), columnar.Options{
+	if s.rows, err = columnar.Open(filepath.Join(data, columnarDir), columnar.Options{
 		Config: cfg.Store, Logger: logger.With("room", "columnar"), Registerer: reg,
 	}); err != nil {
 		return nil, fmt.Errorf("open the store of logs and spans: %w", err)
 	}
-	if s.samples, err = metrics.Open(filepath.Join(data, "metrics"), metrics.Options{
+	if s.samples, err = metrics.Open(filepath.Join(data, metricsDir), metrics.Options{
 		Config: cfg.Metrics, Logger: logger.With("room", "metrics"), Registerer: reg, Gatherer: reg, Version: buildinfo.Version(),
 	}); err != nil {
 		return nil, fmt.Errorf("open the store of metrics: %w", err)
@@ -96,6 +96,12 @@ func Open(ctx context.Context, cfg Config, data string, logger *slog.Logger, reg
 		{Prefix: "/loki", Routes: logsAPI},
 		{Prefix: "/jaeger", Routes: s.traces},
 		{Prefix: "/tempo", Routes: tempoAPI},
+	}
+	if cfg.AdminAPI {
+		mounts = append(mounts, server.Mount{Prefix: "/api/v1", Routes: &admin{data: data, rows: s.rows, samples: s.samples, now: time.Now}})
+	}
+	if err := removeUnfinished(data); err != nil {
+		return nil, err
 	}
 	s.server, err = server.New(server.Options{
 		Config: cfg.Server,

@@ -3,10 +3,12 @@ package queryservice_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -22,7 +24,9 @@ import (
 
 func open(t *testing.T, data string) *queryservice.Service {
 	t.Helper()
-	s, err := queryservice.Open(t.Context(), queryservice.DefaultConfig(), data, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	cfg := queryservice.DefaultConfig()
+	cfg.AdminAPI = true
+	s, err := queryservice.Open(t.Context(), cfg, data, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +68,7 @@ func TestOpenAPI(t *testing.T) {
 }
 
 // TestOneOfEachSurvivesARestart sends one signal of each kind and asks for it, stops
-// the service and asks a new one.
+// the service and asks a new one, takes a snapshot, and asks one on its copy.
 func TestOneOfEachSurvivesARestart(t *testing.T) {
 	data := t.TempDir()
 	now := time.Now()
@@ -74,7 +78,9 @@ func TestOneOfEachSurvivesARestart(t *testing.T) {
 		"/prometheus/api/v1/query?query=orders_total&time=" + strconv.FormatInt(now.Unix()+1, 10): `"namespace":"prod"`,
 		"/loki/api/v1/query_range?query=%7Bservice_name%3D%22shop%22%7D":                          "an order came in",
 		"/jaeger/api/traces/5b8efff798038103d269b633813fc60c":                                     "place order",
-		"/jaeger/api/services": `"shop"`,
+		"/jaeger/api/services":                                  `"shop"`,
+		"/tempo/api/v2/traces/5b8efff798038103d269b633813fc60c": "place order",
+		"/tempo/api/search?q=%7Bname%3D%22place%20order%22%7D":  `"rootServiceName":"shop"`,
 		"/loki/api/v1/query_range?query=%7Bnamespace%3D%22prod%22%7D%20%7C%20trace_id%3D%225b8efff798038103d269b633813fc60c%22": "an order came in",
 	}
 	running(t, data, func(url string) {
@@ -85,11 +91,39 @@ func TestOneOfEachSurvivesARestart(t *testing.T) {
 			ask(t, url+path, want)
 		}
 	})
+	var snapshot string
 	running(t, data, func(url string) {
 		for path, want := range questions {
 			ask(t, url+path, want)
 		}
+		snapshot = takeSnapshot(t, url)
 	})
+	restored := filepath.Join(t.TempDir(), "restored")
+	if err := queryservice.Restore(t.Context(), snapshot, restored); err != nil {
+		t.Fatal(err)
+	}
+	if err := queryservice.Restore(t.Context(), snapshot, restored); err == nil {
+		t.Error("restored into a folder that is not empty")
+	}
+	running(t, restored, func(url string) {
+		for path, want := range questions {
+			ask(t, url+path, want)
+		}
+	})
+}
+
+func takeSnapshot(t *testing.T, url string) string {
+	t.Helper()
+	res, err := http.Post(url+"/api/v1/admin/snapshot", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var answer struct{ Data struct{ Path string } }
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("snapshot: %s: %v", res.Status, err)
+	}
+	return answer.Data.Path
 }
 
 func running(t *testing.T, data string, use func(url string)) {
