@@ -24,6 +24,7 @@ var children = map[string]func(args []string) error{
 	"big-ingest": bigIngest,
 	"big-verify": bigVerify,
 	"crash":      crashChild,
+	"streams":    manyStreams,
 }
 
 func TestMain(m *testing.M) {

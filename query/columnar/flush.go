@@ -15,6 +15,9 @@ const (
 	mixedDays = minTime
 	// maxFlushDays is how many days one flush gives parts of their own.
 	maxFlushDays = 16
+	// maxPartitions is how many days have parts of their own, beside those about now:
+	// rows with senseless timestamps must not leave a part each in the long run either.
+	maxPartitions = 1000
 )
 
 // dayOf is the UTC day of a timestamp, counted from 1970.
@@ -181,7 +184,7 @@ func (s *Store) commitParts(m manifest, added, removed []*part, also func(), fre
 func (s *Store) writeTable(sealed *sealedTable, t Table) ([]*part, error) {
 	runs := sealed.mem.all(t)
 	var parts []*part
-	own := flushDays(runs, sealed.dropBefore)
+	own := flushDays(runs, sealed.dropBefore, s.partitions(t))
 	for _, day := range own {
 		p, err := s.writeDay(runs, partMeta{Table: t, Day: day, Generation: sealed.lastRecord}, func(ts int64) bool {
 			if ts < sealed.dropBefore {
@@ -203,9 +206,26 @@ func (s *Store) writeTable(sealed *sealedTable, t Table) ([]*part, error) {
 	return parts, nil
 }
 
+// partitions tells the days that may have parts of their own: while there are few
+// all of them, and later those that have some, and those about now.
+func (s *Store) partitions(t Table) func(day int64) bool {
+	known := map[int64]bool{}
+	s.mu.RLock()
+	for _, p := range s.parts {
+		if p.Table == t {
+			known[p.Day] = true
+		}
+	}
+	s.mu.RUnlock()
+	today := dayOf(s.clock.Now().UnixNano())
+	return func(day int64) bool {
+		return len(known) < maxPartitions || known[day] || day >= today-1 && day <= today+1
+	}
+}
+
 // flushDays lists the partitions that a flush writes: the days with the most
 // rows, and mixedDays if there are more.
-func flushDays(runs []memRun, dropBefore int64) []int64 {
+func flushDays(runs []memRun, dropBefore int64, allowed func(day int64) bool) []int64 {
 	count := map[int64]int{}
 	for _, run := range runs {
 		for i := 0; i < len(run.rows); {
@@ -230,10 +250,12 @@ func flushDays(runs []memRun, dropBefore int64) []int64 {
 		}
 		return int(max(min(b-a, 1), -1))
 	})
-	if len(days) > maxFlushDays {
-		days = append(days[:maxFlushDays], mixedDays)
+	own := slices.DeleteFunc(slices.Clone(days), func(day int64) bool { return !allowed(day) })
+	own = own[:min(len(own), maxFlushDays)]
+	if len(own) < len(days) {
+		own = append(own, mixedDays)
 	}
-	return days
+	return own
 }
 
 // writeDay writes the rows that belong to one part.

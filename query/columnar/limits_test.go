@@ -2,9 +2,13 @@ package columnar_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +116,7 @@ func TestConfig(t *testing.T) {
 		{"fsyncInterval: 1h", "fsyncInterval"},
 		{"maxBytes: -1", "maxBytes"},
 		{"dedupeMaxSenders: -5", "dedupeMaxSenders"},
+		{"mergeShare: 2", "mergeShare"},
 	} {
 		var config columnar.Config
 		require.NoError(t, yaml.UnmarshalStrict([]byte(c.text), &config), c.text)
@@ -276,4 +281,118 @@ func TestAppendHonoursContext(t *testing.T) {
 	_, err := s.Append(ctx, oneRow("x", 1, "x"))
 	require.True(t, errors.Is(err, context.DeadlineExceeded))
 	require.Zero(t, count(t, s))
+}
+
+// Stray timestamps do not add up to more and more partitions: beyond a bound they
+// share one.
+func TestStrayDays(t *testing.T) {
+	ctx := context.Background()
+	reg := prometheus.NewRegistry()
+	s := open(t, t.TempDir(), func(o *columnar.Options) { o.Registerer = reg })
+	defer func() { require.NoError(t, s.Close()) }()
+	const flushes, days = 80, 16
+	for i := range int64(flushes) {
+		b := oneRow("x", 0, "")
+		b.Streams[0].Rows = nil
+		for j := range int64(days) {
+			b.Streams[0].Rows = append(b.Streams[0].Rows, columnar.Row{Timestamp: (i*days + j) * int64(24*time.Hour)})
+		}
+		b.Streams[0].Rows = append(b.Streams[0].Rows, columnar.Row{Timestamp: time.Now().UnixNano()})
+		_, err := s.Append(ctx, b)
+		require.NoError(t, err)
+		require.NoError(t, s.Flush(ctx))
+	}
+	require.Eventually(t, func() bool { return metric(t, reg, "yagura_columnar_parts") < 1100 }, 20*time.Second, 10*time.Millisecond)
+	require.Equal(t, flushes*(days+1), count(t, s))
+}
+
+// Rows at the edge of what is taken come back whole, from memory, from a part and
+// from a merged one.
+func TestHugeRows(t *testing.T) {
+	ctx := context.Background()
+	s := open(t, t.TempDir())
+	defer func() { require.NoError(t, s.Close()) }()
+	var want []columnar.Row
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range int64(8) {
+		wide := columnar.Row{Timestamp: i * 10, Line: strings.Repeat(fmt.Sprintf("word%d ", i), 1<<20/6)}
+		deep := columnar.Row{Timestamp: i*10 + 1, Line: "many fields"}
+		for j := range 10_000 {
+			deep.Fields = append(deep.Fields, columnar.Field{Name: fmt.Sprintf("field.%05d", j), Value: fmt.Sprint(random.IntN(100))})
+		}
+		b := oneRow("x", 0, "")
+		b.Streams[0].Rows = []columnar.Row{wide, deep}
+		_, err := s.Append(ctx, b)
+		require.NoError(t, err)
+		want = append(want, wide, deep)
+		all := columnar.Query{Table: columnar.Logs, To: 1 << 62, Columns: columnar.Columns{Line: true, AllFields: true}}
+		if i%7 == 0 {
+			require.True(t, reflect.DeepEqual(want, readAll(t, s, all)), "in memory, %d", i)
+		}
+		require.NoError(t, s.Flush(ctx))
+		if i%7 == 0 {
+			require.True(t, reflect.DeepEqual(want, readAll(t, s, all)), "in parts, %d", i)
+		}
+	}
+	found := readAll(t, s, columnar.Query{Table: columnar.Logs, To: 1 << 62, Fields: []columnar.FieldPredicate{{Name: "field.09999", Op: columnar.FieldNotEqual}}})
+	require.Len(t, found, 8)
+}
+
+type streamsResult struct {
+	Stored, Refused int
+	Err             string
+	Peak            int64
+}
+
+// manyStreams sends more streams than the store takes.
+func manyStreams(args []string) error {
+	s, err := columnar.Open(args[0], columnar.Options{Logger: quiet()})
+	if err != nil {
+		return err
+	}
+	var r streamsResult
+	const batch = 2000
+	for i := 0; i < 300_000; i += batch {
+		b := columnar.Batch{Table: columnar.Logs}
+		for j := range batch {
+			b.Streams = append(b.Streams, columnar.Stream{
+				Tenant: columnar.Tenant{Namespace: "shop"},
+				Labels: labels.FromStrings("app", "web", "namespace", "shop", "request", fmt.Sprintf("%032x", (i+j)*7919)),
+				Rows:   []columnar.Row{{Timestamp: int64(i + j), Line: "one line of its own"}},
+			})
+		}
+		if _, err := s.Append(context.Background(), b); err == nil {
+			r.Stored += batch
+		} else if errors.Is(err, columnar.ErrFull) {
+			r.Refused += batch
+			r.Err = err.Error()
+		} else {
+			return err
+		}
+	}
+	// Streams that are known go on.
+	b := oneRow("web", 1, "again")
+	b.Streams[0].Tenant.Namespace = "shop"
+	b.Streams[0].Labels = labels.FromStrings("app", "web", "namespace", "shop", "request", fmt.Sprintf("%032x", 0))
+	if _, err := s.Append(context.Background(), b); err != nil {
+		return err
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	r.Peak = peakMemory()
+	return json.NewEncoder(os.Stdout).Encode(r)
+}
+
+// More streams than the bound are refused by its name, in bounded memory.
+func TestTooManyStreams(t *testing.T) {
+	var r streamsResult
+	runChild(t, "streams", []string{"GOMEMLIMIT=200MiB"}, &r, t.TempDir())
+	t.Logf("%+v: %d MiB", r, r.Peak>>20)
+	require.Equal(t, columnar.DefaultConfig().MaxStreams, r.Stored)
+	require.Equal(t, 300_000, r.Stored+r.Refused)
+	require.Contains(t, r.Err, "maxStreams is 200000")
+	if !raceEnabled {
+		require.Less(t, r.Peak, int64(400<<20))
+	}
 }

@@ -201,7 +201,9 @@ func (s *Store) copyRows(w *partWriter, parts []*part, x *exclusion) error {
 		sc.key()
 	}
 	heap.Init(&h)
+	pace := s.newPace()
 	for len(h) > 0 {
+		pace.row()
 		sc := h[0]
 		line, fields := sc.line(), sc.fields()
 		if !x.excludes(sc, line, fields) {

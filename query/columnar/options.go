@@ -41,6 +41,9 @@ type Config struct {
 	BlockBytes int `json:"blockBytes,omitempty"`
 	// MaxPartBytes is the compressed size above which parts are merged no more.
 	MaxPartBytes int64 `json:"maxPartBytes,omitempty"`
+	// MergeShare is the share of one core, from 0.01 to 1, that merges and the
+	// rewrites for deletion and retention may take. Whatever it is, one runs at a time.
+	MergeShare float64 `json:"mergeShare,omitempty"`
 	// MaxBytes bounds the data folder. Retention keeps it below by dropping the oldest
 	// parts; when that does not help, Append answers ErrFull. 0 is unbounded.
 	MaxBytes int64 `json:"maxBytes,omitempty"`
@@ -81,6 +84,7 @@ func DefaultConfig() Config {
 		FlushIdle:        model.Duration(10 * time.Second),
 		BlockBytes:       1 << 20,
 		MaxPartBytes:     512 << 20,
+		MergeShare:       1,
 		DeletionDelay:    model.Duration(5 * time.Minute),
 		MinFreeDisk:      256 << 20,
 		MaxBatchBytes:    32 << 20,
@@ -105,6 +109,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MinFreeDisk, d.MinFreeDisk)
 	setDefault(&c.MaxBatchBytes, d.MaxBatchBytes)
 	setDefault(&c.MaxStreams, d.MaxStreams)
+	setDefault(&c.MergeShare, d.MergeShare)
 	setDefault(&c.DeletionDelay, d.DeletionDelay)
 	setDefault(&c.QueryMemoryBytes, d.QueryMemoryBytes)
 	setDefault(&c.IndexCacheBytes, d.IndexCacheBytes)
@@ -149,6 +154,9 @@ func (c Config) Validate() error {
 		if f.value < f.low || f.value > f.top {
 			return fmt.Errorf("%s: %d is outside [%d, %d]", f.name, f.value, f.low, f.top)
 		}
+	}
+	if !(c.MergeShare >= 0.01 && c.MergeShare <= 1) {
+		return fmt.Errorf("mergeShare: %g is outside [0.01, 1]", c.MergeShare)
 	}
 	return c.Retention.validate()
 }

@@ -26,7 +26,7 @@ func open(t testing.TB, dir string, change ...func(*columnar.Options)) *columnar
 func TestContract(t *testing.T) {
 	for name, config := range map[string]columnar.Config{
 		"defaults": {},
-		"small":    {MemTableBytes: 64 << 10, BlockBytes: 4 << 10, QueryMemoryBytes: 64 << 10, DeletionDelay: -1},
+		"small":    {MemTableBytes: 64 << 10, BlockBytes: 4 << 10, QueryMemoryBytes: 64 << 10, DeletionDelay: -1, MergeShare: 0.5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			columnartest.RunWithReopen(t, func(t testing.TB, dir string) columnar.Engine {
