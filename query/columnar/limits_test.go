@@ -314,7 +314,7 @@ func TestHugeRows(t *testing.T) {
 	defer func() { require.NoError(t, s.Close()) }()
 	var want []columnar.Row
 	random := rand.New(rand.NewPCG(1, 2))
-	for i := range int64(8) {
+	for i := range int64(6) {
 		wide := columnar.Row{Timestamp: i * 10, Line: strings.Repeat(fmt.Sprintf("word%d ", i), 1<<20/6)}
 		deep := columnar.Row{Timestamp: i*10 + 1, Line: "many fields"}
 		for j := range 10_000 {
@@ -326,16 +326,16 @@ func TestHugeRows(t *testing.T) {
 		require.NoError(t, err)
 		want = append(want, wide, deep)
 		all := columnar.Query{Table: columnar.Logs, To: 1 << 62, Columns: columnar.Columns{Line: true, AllFields: true}}
-		if i%7 == 0 {
+		if i%5 == 0 {
 			require.True(t, reflect.DeepEqual(want, readAll(t, s, all)), "in memory, %d", i)
 		}
 		require.NoError(t, s.Flush(ctx))
-		if i%7 == 0 {
+		if i%5 == 0 {
 			require.True(t, reflect.DeepEqual(want, readAll(t, s, all)), "in parts, %d", i)
 		}
 	}
 	found := readAll(t, s, columnar.Query{Table: columnar.Logs, To: 1 << 62, Fields: []columnar.FieldPredicate{{Name: "field.09999", Op: columnar.FieldNotEqual}}})
-	require.Len(t, found, 8)
+	require.Len(t, found, 6)
 }
 
 type streamsResult struct {
