@@ -270,9 +270,11 @@ func TestLimitsNameThemselves(t *testing.T) {
 		set   func(*logs.Config)
 		query string
 	}{
-		"maxSeries":        {func(c *logs.Config) { c.MaxSeries = 10 }, `count_over_time({app="x"}[1m])`},
-		"maxInnerSeries":   {func(c *logs.Config) { c.MaxInnerSeries = 10 }, `topk(1, count_over_time({app="x"}[1m]))`},
-		"maxWindowSamples": {func(c *logs.Config) { c.MaxWindowSamples = 60 }, `sum(count_over_time({app="x"}[1m]))`},
+		"maxSeries":      {func(c *logs.Config) { c.MaxSeries = 10 }, `count_over_time({app="x"}[1m])`},
+		"maxInnerSeries": {func(c *logs.Config) { c.MaxInnerSeries = 10 }, `topk(1, count_over_time({app="x"}[1m]))`},
+		// Functions that count hold no samples.
+		"maxWindowSamples": {func(c *logs.Config) { c.MaxWindowSamples = 60 }, `quantile_over_time(0.5, {app="x"} | unwrap pod [1m]) by (app)`},
+		"maxAnswerBytes":   {func(c *logs.Config) { c.MaxAnswerBytes = 100 }, `{app="x"}`},
 		"maxPoints":        {func(c *logs.Config) { c.MaxPoints = 100 }, `count_over_time({app="x"}[1m])`},
 		"maxQueryRows":     {func(c *logs.Config) { c.MaxQueryRows = 20 }, `{app="x"}`},
 		"maxQueryBytes":    {func(c *logs.Config) { c.MaxQueryBytes = 50 }, `{app="x"}`},
