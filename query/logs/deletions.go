@@ -140,13 +140,9 @@ func deletionParams(form url.Values, now time.Time) (d columnar.Deletion, err er
 // selectRows turns the query into what the store evaluates itself. A deletion must hit what
 // the query shows and nothing else, so whatever has no exact equal is refused.
 func selectRows(d *columnar.Deletion) error {
-	expr, err := parse(d.Query)
+	sel, err := logSelector(d.Query)
 	if err != nil {
 		return err
-	}
-	sel, ok := expr.(syntax.LogSelectorExpr)
-	if !ok {
-		return badParam("query", "only log queries say which lines to delete")
 	}
 	d.Matchers = sel.Matchers()
 	for _, stage := range stagesOf(sel) {

@@ -96,6 +96,7 @@ func TestDeleteRefuses(t *testing.T) {
 		"no start":          {url.Values{"query": {`{a="b"}`}}, "'start' parameter: start time not set"},
 		"syntax":            {url.Values{"query": {`{a=`}, "start": {"1"}}, "parse error"},
 		"metric":            {url.Values{"query": {`rate({a="b"}[1m])`}, "start": {"1"}}, "only log queries"},
+		"a bare number":     {url.Values{"query": {`0`}, "start": {"1"}}, "only log queries"},
 		"parser":            {url.Values{"query": {`{a="b"} | json`}, "start": {"1"}}, "deletions know"},
 		"pattern filter":    {url.Values{"query": {`{a="b"} |> "<_> x"`}, "start": {"1"}}, "cannot be evaluated exactly"},
 		"numbers":           {url.Values{"query": {`{a="b"} | n > 3`}, "start": {"1"}}, "with = and != only"},

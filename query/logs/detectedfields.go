@@ -122,8 +122,8 @@ func queryableBytes(v string) string {
 // sampleLines reads the newest lines with their structured metadata and what the
 // query parsed of them apart from the stream's labels.
 func (a *API) sampleLines(ctx context.Context, req fieldsRequest) (logqlmodel.Streams, error) {
-	if _, err := syntax.ParseLogSelector(req.query, true); err != nil {
-		return nil, badRequest{err}
+	if _, err := logSelector(req.query); err != nil {
+		return nil, err
 	}
 	ctx = httpreq.AddEncodingFlagsToContext(ctx, httpreq.NewEncodingFlags(httpreq.FlagCategorizeLabels))
 	res, err := a.engine.Exec(ctx, Request{

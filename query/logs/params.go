@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/grafana/loki/v3/pkg/logproto"
+	"github.com/grafana/loki/v3/pkg/logql/syntax"
 	"github.com/prometheus/common/model"
 )
 
@@ -151,6 +152,19 @@ func withoutLimit(form url.Values) url.Values {
 	out := maps.Clone(form)
 	out.Del("limit")
 	return out
+}
+
+// logSelector parses a query that selects lines. A bare number is one for the
+// parser, too, with no matchers at all: it would mean every stream.
+func logSelector(query string) (syntax.LogSelectorExpr, error) {
+	expr, err := parse(query)
+	if err != nil {
+		return nil, err
+	}
+	if sel, ok := expr.(syntax.LogSelectorExpr); ok && len(sel.Matchers()) > 0 {
+		return sel, nil
+	}
+	return nil, badParam("query", "only log queries select lines")
 }
 
 const defaultFieldLimit = 1000

@@ -59,3 +59,49 @@ func FuzzRangeRequest(f *testing.F) {
 		}
 	})
 }
+
+// FuzzCatalogParams reads the parameters of the endpoints that are no queries.
+func FuzzCatalogParams(f *testing.F) {
+	f.Add("query={}&limit=0&targetLabels=a,,b&aggregateBy=labels&step=1m&start=1&end=1700000000")
+	f.Add("query={a=\"b\"}&line_limit=100&field_limit=5&limit=7&since=1d")
+	f.Add("query={a=\"b\"}&delay_for=5&start=1700000000000000001")
+	f.Add("query={a=\"b\"} |= \"x\" | c=\"d\"&start=1&end=2&max_interval=1h")
+	now := time.Unix(1_700_000_000, 0)
+	f.Fuzz(func(t *testing.T, query string) {
+		form, err := url.ParseQuery(query)
+		if err != nil {
+			return
+		}
+		for _, steps := range []bool{false, true} {
+			req, err := volumeParams(form, now, steps)
+			if err != nil {
+				continue
+			}
+			if req.end.Before(req.start) || req.limit <= 0 || steps != (req.step > 0) {
+				t.Fatalf("accepted %+v", req)
+			}
+			// Times near the ends of what the store can hold are beyond maxQueryRange or
+			// hold nothing; the others must be covered without gaps.
+			if from := unixNano(req.start); from > 0 && unixNano(req.end) < math.MaxInt64/2 {
+				for _, part := range req.parts() {
+					if part.from != from || part.to <= part.from {
+						t.Fatalf("%+v has parts %+v", req, req.parts())
+					}
+					from = part.to
+				}
+				if from != unixNano(req.end.Add(1)) {
+					t.Fatalf("%+v has parts %+v", req, req.parts())
+				}
+			}
+		}
+		if req, err := fieldsParams(form, now); err == nil && (req.lines <= 0 || req.limit <= 0 || req.end.Before(req.start)) {
+			t.Fatalf("accepted %+v", req)
+		}
+		if req, err := tailParams(form, now); err == nil && (req.limit <= 0 || req.delay < 0 || req.delay > maxTailDelay*time.Second) {
+			t.Fatalf("accepted %+v", req)
+		}
+		if d, err := deletionParams(form, now); err == nil && (d.From >= d.To || len(d.Matchers) == 0 || d.Query == "") {
+			t.Fatalf("accepted %+v", d)
+		}
+	})
+}

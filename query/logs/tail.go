@@ -80,13 +80,9 @@ func (a *API) startTail(ctx context.Context, req tailRequest, flags httpreq.Enco
 	if a.tailers == nil {
 		return nil, &LimitError{Limit: "maxTails", Detail: "this server has no live tails"}
 	}
-	expr, err := parse(req.query)
+	sel, err := logSelector(req.query)
 	if err != nil {
 		return nil, err
-	}
-	sel, ok := expr.(syntax.LogSelectorExpr)
-	if !ok {
-		return nil, badParam("query", "only log queries can be tailed")
 	}
 	s := &tailSession{api: a, req: req, flags: flags, expr: sel}
 	if s.tail, err = a.tailers.subscribe(sel.Matchers()); err != nil {

@@ -285,6 +285,7 @@ func TestTailBadRequests(t *testing.T) {
 	}{
 		"no query":  {nil, "parse error"},
 		"metric":    {url.Values{"query": {`rate({pod="a"}[1m])`}}, "'query'"},
+		"number":    {url.Values{"query": {`0`}}, "'query'"},
 		"limit":     {url.Values{"query": {`{pod="a"}`}, "limit": {"x"}}, "'limit'"},
 		"big limit": {url.Values{"query": {`{pod="a"}`}, "limit": {"5001"}}, "maxLines"},
 		"delay":     {url.Values{"query": {`{pod="a"}`}, "delay_for": {"6"}}, "'delay_for'"},
