@@ -54,6 +54,8 @@ type blockSource struct {
 	meta *blockMeta
 	skip int // rows that an earlier opening has delivered
 	seen bool
+
+	decoded *decodedBlock // ahead of time, or nil
 }
 
 // addBlocks adds the blocks of a part that may hold rows of the answer and
@@ -109,9 +111,12 @@ func (c *cursor) planMemory() {
 }
 
 // open implements source. A damaged block is named, counted and left out.
-func (b *blockSource) open(_ context.Context, c *cursor) (rows, *pending, error) {
-	r := c.scratch.reader()
-	out, rest, err := b.read(c, r)
+func (b *blockSource) open(ctx context.Context, c *cursor) (rows, *pending, error) {
+	d, err := c.take(ctx, b)
+	if err != nil {
+		return nil, nil, err
+	}
+	out, r, err := d.rows, d.reader, d.err
 	var damage *damageError
 	if errors.As(err, &damage) {
 		c.lost(b.meta, err)
@@ -131,6 +136,7 @@ func (b *blockSource) open(_ context.Context, c *cursor) (rows, *pending, error)
 	if c.scratch.share == 0 {
 		return out, nil, nil // it keeps the reader
 	}
+	var rest *pending
 	kept := out.copyShare(c)
 	c.scratch.free(r)
 	if n := kept.len(); n < out.len() {
@@ -144,10 +150,10 @@ func (b *blockSource) open(_ context.Context, c *cursor) (rows, *pending, error)
 }
 
 // read decodes what the query needs of the block and filters it.
-func (b *blockSource) read(c *cursor, r *blockReader) (*blockRows, *pending, error) {
+func (b *blockSource) read(c *cursor, r *blockReader) (*blockRows, error) {
 	codec := c.store.codec
 	if some, err := r.loadMatching(b.part, b.meta, &c.pred, codec); !some || err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	selected, runs := c.selectTime(b.part, r)
 	selected, err := c.filter(&c.pred, r, selected)
@@ -155,7 +161,7 @@ func (b *blockSource) read(c *cursor, r *blockReader) (*blockRows, *pending, err
 		selected, err = c.dropHidden(b.part, r, selected)
 	}
 	if err != nil || len(selected) == 0 {
-		return nil, nil, err
+		return nil, err
 	}
 	if runs > 1 {
 		slices.SortFunc(selected, func(x, y uint32) int {
@@ -168,13 +174,13 @@ func (b *blockSource) read(c *cursor, r *blockReader) (*blockRows, *pending, err
 	}
 	selected = b.cut(c, selected)
 	if len(selected) == 0 {
-		return nil, nil, nil
+		return nil, nil
 	}
 	out := &blockRows{cursor: c, reader: r, rows: slices.Clone(selected)}
 	out.refs = b.refs(c, r.header, out.rows)
 	if c.want.line {
 		if out.line, err = r.lines(out.rows, codec); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	for i := range r.header.columns {
@@ -184,11 +190,11 @@ func (b *blockSource) read(c *cursor, r *blockReader) (*blockRows, *pending, err
 		}
 		col, err := r.column(i, codec)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		out.fields = append(out.fields, fieldColumn{name: h.name, column: col})
 	}
-	return out, nil, nil
+	return out, nil
 }
 
 // cut leaves out the rows delivered before, and those beyond the limit.

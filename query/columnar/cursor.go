@@ -56,6 +56,7 @@ type cursor struct {
 	left    int         // rows until Limit; MaxInt without one
 	spans   []blockSpan // until planMemory
 	scratch scratch
+	ahead   ahead
 	err     error
 	closed  bool
 }
@@ -218,6 +219,7 @@ func (c *cursor) Close() error {
 	}
 	c.closed = true
 	c.builder.reset()
+	c.drop()
 	for _, p := range c.heap.items {
 		if p.rows != nil {
 			p.rows.release()

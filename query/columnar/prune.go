@@ -89,10 +89,13 @@ func idConditions(literal string) []valueCondition {
 		c := valueCondition{keys: []uint64{idHash(literal[start:end]), anyLine}, digits: math.MaxInt}
 		if start == 0 || end == len(literal) {
 			c.digits = end - start
+			if c.digits >= traceDigits {
+				// The pieces of longer runs are indexed, but for the longest ones.
+				c.keys[0] = idHash(literal[start:][:traceDigits])
+				c.digits = unknownDigits - 1
+			}
 		}
-		if c.digits == math.MaxInt || c.digits < unknownDigits {
-			out = append(out, c)
-		}
+		out = append(out, c)
 	})
 	return out
 }

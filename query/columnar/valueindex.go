@@ -38,7 +38,9 @@ import (
 // The keys of a block are
 //
 //   - a hash of each run of at least minID hexadecimal digits in its lines, and of
-//     each field value that is such a run as a whole, under whatever name
+//     each field value that is such a run as a whole, under whatever name; of a run
+//     that is longer than traceDigits but shorter than unknownDigits, each piece of
+//     traceDigits as well, so that trace ids are always found
 //   - a hash of name and value for every other field value
 //   - for a name whose values are left out, because there would be more keys than a
 //     block of so many rows may have, a key that says so: the block may hold any
@@ -55,6 +57,8 @@ const (
 	blockBits = 12
 	// minID is the least number of hexadecimal digits that make an id.
 	minID = 16
+	// traceDigits are those of a trace id.
+	traceDigits = 32
 )
 
 // The kinds of sections of a part.

@@ -47,6 +47,12 @@ func (w *valueWriter) line(line string) {
 	hexRuns(line, func(start, end int) {
 		w.digits = max(w.digits, end-start)
 		w.ids.add(idHash(line[start:end]))
+		if end-start < unknownDigits {
+			for ; end-start > traceDigits; start++ {
+				w.ids.add(idHash(line[start:][:traceDigits]))
+			}
+			w.ids.add(idHash(line[start:end]))
+		}
 	})
 }
 
