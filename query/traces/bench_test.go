@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -145,6 +147,32 @@ func BenchmarkQuerier(b *testing.B) {
 	search("resource", traces.Search{Tags: map[string]string{"host.name": "node-1"}})
 	search("two-tags", traces.Search{Tags: map[string]string{"user.id": "7", "http.status_code": "500"}})
 	search("duration", traces.Search{MinDuration: 99_990 * time.Microsecond})
+}
+
+// BenchmarkStoreSpans stores the shop's spans, as rows made of spans, until they are
+// in blocks, and weighs the folder.
+func BenchmarkStoreSpans(b *testing.B) {
+	n := shopTraces(b)
+	var bytes int64
+	for b.Loop() {
+		dir := b.TempDir()
+		store, err := columnar.Open(dir, columnar.Options{Config: columnar.Config{MinFreeDisk: -1}})
+		require.NoError(b, err)
+		loadShop(b, store, n)
+		require.NoError(b, store.Close())
+		bytes = 0
+		require.NoError(b, filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			info, err := d.Info()
+			bytes += info.Size()
+			return err
+		}))
+	}
+	spans := float64(n * shopServices)
+	b.ReportMetric(float64(bytes)/spans, "bytes/span")
+	b.ReportMetric(spans*float64(b.N)/b.Elapsed().Seconds(), "spans/s")
 }
 
 func BenchmarkSpanCodec(b *testing.B) {
