@@ -445,11 +445,7 @@ func (c *column) prepare(rows []uint32, fields []*column, times []int64) error {
 		c.built = slices.Grow(c.built, c.entries)[:c.entries]
 		clear(c.built)
 	}
-	size := c.shredded.Size()
-	if rows != nil {
-		size = size / c.entries * len(rows) // about
-	}
-	c.unhexed = slices.Grow(c.unhexed, size)
+	c.unhexed = slices.Grow(c.unhexed, c.shredded.Size()/c.entries*len(rows)) // about
 	return nil
 }
 
@@ -474,6 +470,16 @@ func (c *column) line(row int) string {
 		b.end = uint32(len(c.unhexed)) + 1
 	}
 	return viewString(c.unhexed[b.start : b.end-1])
+}
+
+// passing is the text of an entry for a caller who needs it no longer than until the
+// next call: shredded lines are then not kept. It uses *buf.
+func (c *column) passing(i int, buf *[]byte) string {
+	if c.encoding != valuesLines {
+		return c.value(i)
+	}
+	*buf = c.shredded.Append((*buf)[:0], i, c.times[i], c.field)
+	return viewString(*buf)
 }
 
 // value is the text of an entry.

@@ -269,6 +269,7 @@ type partScanner struct {
 	row    int
 	cols   []fieldColumn
 	lines  *column
+	text   []byte // of one line
 	arena  []Field
 
 	// The key of the current row.
@@ -349,7 +350,8 @@ func (sc *partScanner) key() {
 	sc.time = sc.reader.times[sc.row]
 }
 
-func (sc *partScanner) line() string { return sc.lines.value(sc.row) }
+// line is the row's line until the next call.
+func (sc *partScanner) line() string { return sc.lines.passing(sc.row, &sc.text) }
 
 func (sc *partScanner) fields() []Field {
 	sc.arena = sc.arena[:0]
