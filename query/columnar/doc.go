@@ -2,7 +2,7 @@
 // front of compressed, time-bounded blocks.
 //
 // It knows streams, rows and fields, and nothing of OTLP, LogQL or HTTP. It may
-// import only libraries. ingest writes to it; logs, traces and server read from
+// import only libraries and package shred. ingest writes to it; logs, traces and server read from
 // it. contract.go is what any engine promises; columnartest holds the suite that
 // every engine must pass.
 //
@@ -12,4 +12,10 @@
 // merge.go keeps parts few. manifest.go says at each instant which parts and
 // which records count. Each of these files documents its format. cursor.go
 // merges memory tables and blocks into the answer of a query.
+//
+// Package shred splits the texts of a block into templates and typed values.
+// blockreader.go reads a block piece by piece, as far as it is asked for;
+// blockfilter.go decides predicates on what is encoded, with the literals that
+// literals.go finds in a regular expression; adopt.go spares a merge the blocks that
+// are as they should be.
 package columnar
