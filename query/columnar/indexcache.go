@@ -6,7 +6,8 @@ import (
 )
 
 // indexCache keeps decoded heads of indexes, the last used ones, within a bound of
-// bytes. It is safe for concurrent use.
+// bytes. What belongs to parts that are gone is pushed out by the others. It is safe
+// for concurrent use.
 type indexCache struct {
 	limit int64
 
@@ -53,17 +54,6 @@ func (c *indexCache) put(key indexKey, value any, size int64) {
 	c.size += size
 	for c.size > c.limit {
 		c.drop(c.order.Back())
-	}
-}
-
-// forget drops what is kept of a part.
-func (c *indexCache) forget(p *part) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for i := range p.sections {
-		if e := c.items[indexKey{p.ID, i}]; e != nil {
-			c.drop(e)
-		}
 	}
 }
 
