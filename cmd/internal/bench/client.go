@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -98,7 +99,7 @@ func (c *client) do(req *http.Request) ([]byte, time.Duration, error) {
 	}
 	if res.StatusCode/100 != 2 {
 		seconds, _ := strconv.Atoi(res.Header.Get("Retry-After"))
-		return nil, took, &refusal{res.StatusCode, string(body), min(longestPause, time.Duration(seconds)*time.Second)}
+		return nil, took, &refusal{res.StatusCode, strings.TrimSpace(string(body)), min(longestPause, time.Duration(seconds)*time.Second)}
 	}
 	return body, took, nil
 }

@@ -190,3 +190,24 @@ func (p *forgetting) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	p.next.ServeHTTP(w, r)
 }
+
+// TestSamplesOfAQueryService measures a real query service by remote write and PromQL.
+func TestSamplesOfAQueryService(t *testing.T) {
+	at, _ := service(t)
+	cfg := quickConfig(t, Metrics, Target{Name: "yagura", Kind: Yagura, URL: at.String(), Push: at.String()})
+	report, err := Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := report.Err(); err != nil {
+		t.Error(err)
+	}
+	if c := report.Results[0].Targets[0].Check; c.Found != 5000*240 {
+		t.Errorf("%+v", c)
+	}
+	for _, q := range report.Results[0].Targets[0].Queries {
+		if q.Rows == 0 {
+			t.Errorf("%s answered nothing", q.Name)
+		}
+	}
+}

@@ -70,7 +70,8 @@ func parsePeakMemory(status string) (int64, error) {
 	return 0, errors.New("/proc/PID/status has no VmHWM")
 }
 
-// folderSize is the sum of the sizes of all files below dir. A file that goes away
+// folderSize is what all files below dir take: their sizes, or less for files with
+// holes. A file that goes away
 // meanwhile, as a merge's inputs do, is not counted.
 func folderSize(dir string) (int64, error) {
 	var total int64
@@ -89,7 +90,7 @@ func folderSize(dir string) (int64, error) {
 			return nil
 		}
 		if err == nil {
-			total += info.Size()
+			total += min(info.Size(), allocated(info))
 		}
 		return err
 	})

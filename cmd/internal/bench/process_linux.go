@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"io/fs"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,3 +22,12 @@ func processCPU(pid int) (time.Duration, error) {
 }
 
 func syncDisks() { unix.Sync() }
+
+// allocated is how many bytes of disk a file has.
+func allocated(info fs.FileInfo) int64 {
+	const block = 512 // st_blocks counts these, whatever the file system's own are
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Blocks * block
+	}
+	return info.Size()
+}

@@ -153,6 +153,8 @@ func (r *runner) prepare(ctx context.Context, s Signal) (*workset, error) {
 		return r.prepareLogs(ctx)
 	case Traces:
 		return r.prepareTraces(ctx)
+	case Metrics:
+		return r.prepareSeries(ctx)
 	default:
 		return nil, fmt.Errorf("unknown signal %q", s)
 	}
@@ -205,6 +207,24 @@ func (r *runner) prepareTraces(ctx context.Context) (*workset, error) {
 	}, nil
 }
 
+func (r *runner) prepareSeries(ctx context.Context) (*workset, error) {
+	d := newSeries(r.cfg.End, r.cfg.MetricHours, r.cfg.Seed)
+	spool, truth, err := prepareSeries(ctx, d, filepath.Join(r.spool, "samples"))
+	if err != nil {
+		return nil, err
+	}
+	w := window{d.start, r.cfg.End}
+	return &workset{
+		data:      Data{Items: int64(truth.samples), Unit: "samples", Streams: len(d.series), Bytes: truth.bytes, Sent: spool.Bytes, End: r.cfg.End},
+		feed:      remoteWriteFeed(spool),
+		questions: seriesQuestions(w),
+		check: func(ctx context.Context, at endpoint) (Check, error) {
+			c := seriesChecker{client: r.client, at: at, truth: truth, window: w}
+			return c.check(ctx)
+		},
+	}, nil
+}
+
 // signal measures one signal: data goes into one target after the other, so that
 // they do not compete; then each query is asked of all of them in turn.
 func (r *runner) signal(ctx context.Context, s Signal, targets []*Target) (*Result, error) {
@@ -228,24 +248,36 @@ func (r *runner) signal(ctx context.Context, s Signal, targets []*Target) (*Resu
 		}
 	}
 	for _, q := range w.questions {
-		for i, t := range targets {
-			if result.Targets[i].Error != "" {
-				continue
-			}
-			for _, at := range t.endpoints(s) {
-				if calls := q.calls[at.api]; len(calls) > 0 {
-					result.Targets[i].Queries = append(result.Targets[i].Queries, r.measure(ctx, *t, at, q, calls))
-				}
-			}
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
+		r.askAll(ctx, s, q, targets, result.Targets)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
 	}
 	for i, t := range targets {
 		r.finish(t, &result.Targets[i])
 	}
 	return result, nil
+}
+
+// askAll asks every target one question. Where the right answer is unknown, the first
+// target's is taken for it.
+func (r *runner) askAll(ctx context.Context, s Signal, q question, targets []*Target, out []TargetResult) {
+	for i, t := range targets {
+		if out[i].Error != "" {
+			continue
+		}
+		for _, at := range t.endpoints(s) {
+			calls := q.calls[at.api]
+			if len(calls) == 0 {
+				continue
+			}
+			result, got := r.measure(ctx, *t, at, q, calls)
+			out[i].Queries = append(out[i].Queries, result)
+			if q.want == nil && result.Error == "" {
+				q.want = &got
+			}
+		}
+	}
 }
 
 // finish takes the figures of the very end. A target that is gone by then has none.
@@ -313,14 +345,14 @@ func (r *runner) checkAll(ctx context.Context, at endpoint, w *workset) (Check, 
 	}
 }
 
-// measure asks once cold and then hot.
-func (r *runner) measure(ctx context.Context, t Target, at endpoint, q question, calls []call) QueryResult {
+// measure asks once cold and then hot, and returns the last answer, too.
+func (r *runner) measure(ctx context.Context, t Target, at endpoint, q question, calls []call) (QueryResult, answer) {
 	out := QueryResult{Name: q.Name, About: q.About, API: string(at.api)}
 	r.progress("%s: %s", t.Name, q.Name)
-	fail := func(err error) QueryResult {
+	fail := func(err error) (QueryResult, answer) {
 		out.Error = err.Error()
 		r.progress("%s: %s: %s", t.Name, q.Name, out.Error)
-		return out
+		return out, answer{}
 	}
 	if r.cfg.DropCaches {
 		if err := dropCaches(); err != nil {
@@ -356,7 +388,7 @@ func (r *runner) measure(ctx context.Context, t Target, at endpoint, q question,
 	} else if q.want != nil {
 		out.Wrong = got.differs(*q.want)
 	}
-	return out
+	return out, got
 }
 
 func (r *runner) progress(format string, args ...any) {

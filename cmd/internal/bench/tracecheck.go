@@ -76,7 +76,7 @@ func (c *traceChecker) choose() (chosen []sentTrace, total int) {
 	total = len(order) * c.data.copies
 	step := 1
 	if !c.whole {
-		step = max(1, total/checkedTraces)
+		step = (total + checkedTraces - 1) / checkedTraces
 	}
 	for n := 0; n < total; n += step {
 		k := n % c.data.copies
