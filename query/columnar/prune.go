@@ -27,11 +27,15 @@ type valueCondition struct {
 func newPrune(q *Query, pred *predicates) prune {
 	var out prune
 	for i := range q.Fields {
-		if c, ok := fieldCondition(&q.Fields[i], pred.fields[i].missing); ok {
-			out.values = append(out.values, c)
+		byValue, ok := fieldCondition(&q.Fields[i], pred.fields[i].missing)
+		if ok {
+			out.values = append(out.values, byValue)
 		}
 		if c, ok := newNumberCondition(&q.Fields[i]); ok {
 			out.numbers = append(out.numbers, c)
+		} else if len(byValue.keys) == 0 && !pred.fields[i].missing {
+			// Rows without the name are none of the answer.
+			out.numbers = append(out.numbers, numberCondition{name: q.Fields[i].Name, op: q.Fields[i].Op})
 		}
 	}
 	for i := range pred.lines {

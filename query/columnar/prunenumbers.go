@@ -5,7 +5,8 @@ import (
 	"strconv"
 )
 
-// numberCondition holds for blocks in which the name has a number in a range.
+// numberCondition holds for blocks in which the name has a number in a range, or
+// with another comparison for those that have the name.
 type numberCondition struct {
 	name string
 	op   FieldOp
