@@ -22,9 +22,9 @@ const (
 )
 
 // Delete implements Deleter. It is refused with ErrFull when too many deletions are
-// unfinished, and with ErrTooLarge when its texts are too long. The rows come out
-// of Select, Count and Retain's accounts at once; Streams, NewestTimestamp and the
-// catalogue follow when they leave the disk.
+// unfinished, and with ErrTooLarge when its texts are too long. The rows are
+// gone from Select and Count at once; Streams, NewestTimestamp and the catalogue
+// follow when they leave the disk.
 func (s *Store) Delete(ctx context.Context, d Deletion) (string, error) {
 	if s.closed() {
 		return "", ErrClosed

@@ -18,4 +18,8 @@
 // blockfilter.go decides predicates on what is encoded, with the literals that
 // literals.go finds in a regular expression; adopt.go spares a merge the blocks that
 // are as they should be.
+//
+// Rows go in two steps: they are hidden (hidden.go) by retention (retention.go plans,
+// retain.go does) or by a deletion (delete.go), and leave the disk with their whole
+// part or when it is written anew (purge.go). snapshot.go copies a running store.
 package columnar

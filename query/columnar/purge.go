@@ -139,11 +139,14 @@ func (s *Store) rewrite(parts []*part) error {
 	}
 	p := parts[0]
 	h := p.hidden.Load()
+	if h == nil {
+		return nil // what was to go counts again
+	}
 	if h.hidesAll(p) {
 		return s.dropHiddenPart(p, h)
 	}
-	needed := h != nil && h.floors != nil
-	for i := 0; h != nil && i < len(h.deletions) && !needed; i++ {
+	needed := h.floors != nil
+	for i := 0; i < len(h.deletions) && !needed; i++ {
 		var err error
 		if needed, err = s.hasRows(p, &h.deletions[i]); err != nil {
 			return err
