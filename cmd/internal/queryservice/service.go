@@ -75,7 +75,12 @@ func Open(ctx context.Context, cfg Config, data string, logger *slog.Logger, reg
 		return nil, fmt.Errorf("create ingest: %w", err)
 	}
 	logsAPI, err := logs.NewAPI(logs.Options{
-		Config: cfg.Logs, Rows: s.rows, Tailers: s.tailers, Limits: map[string]any{"retention_period": cfg.Store.Retention.MaxAge},
+		Config: cfg.Logs, Rows: s.rows, Tailers: s.tailers,
+		Limits: map[string]any{
+			"retention_period":      cfg.Store.Retention.MaxAge,
+			"discover_log_levels":   cfg.Ingest.DiscoverLevel,
+			"discover_service_name": cfg.Ingest.DiscoverServiceName,
+		},
 		Logger: logger.With("room", "logs"), Registerer: reg,
 	})
 	if err != nil {
