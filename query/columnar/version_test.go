@@ -33,6 +33,9 @@ var writeVersion = flag.String("write-version", "", "write the store of this ver
 // versionStart is a second before midnight UTC, so that the rows lie in two days.
 const versionStart = 1_717_199_999_000_000_000
 
+// versionDeletion is a deletion in the stored versions since the second.
+const versionDeletion = "deletion-1"
+
 // versionBatches are the rows of every stored version: the first ones in parts,
 // the others in the write-ahead log only.
 func versionBatches() (inParts, inLog []columnar.Batch) {
@@ -154,6 +157,13 @@ func testVersion(t *testing.T, stored string) {
 		s = open(t, dir)
 	}
 	check("opened")
+	if filepath.Base(stored) != "v1" {
+		deletions, err := s.Deletions(ctx)
+		require.NoError(t, err)
+		require.Len(t, deletions, 1)
+		require.Equal(t, versionDeletion, deletions[0].ID)
+		require.Equal(t, "\xff", deletions[0].Lines[0].Text)
+	}
 	for _, b := range batches {
 		duplicate, err := s.Append(ctx, b)
 		require.NoError(t, err)
@@ -232,11 +242,22 @@ func writeVersionStore(t *testing.T, dir string) {
 		if i == len(inParts) {
 			require.NoError(t, s.Flush(ctx))
 		}
+		if i == len(inParts)-1 { // which has reached no row yet when it is accepted
+			_, err := s.Delete(ctx, columnar.Deletion{
+				ID: versionDeletion, Table: columnar.Logs, From: 1, To: versionStart, Query: "{} |= `x`",
+				Matchers: []*labels.Matcher{labels.MustNewMatcher(labels.MatchRegexp, "app", "web|api")},
+				Lines:    []columnar.LinePredicate{{Op: columnar.Contains, Text: "\xff"}},
+				Fields:   []columnar.FieldPredicate{{Name: "size", Op: columnar.FieldLess, Text: "7"}},
+			})
+			require.NoError(t, err)
+		}
 		_, err := s.Append(ctx, b)
 		require.NoError(t, err)
 	}
 	require.NoError(t, s.Close())
-	require.NoError(t, os.Remove(filepath.Join(dir, "LOCK")))
+	for _, name := range []string{"LOCK", "RESERVE"} {
+		require.NoError(t, os.Remove(filepath.Join(dir, name)))
+	}
 }
 
 func versionTime(ts int64) time.Time { return time.Unix(0, ts) }
