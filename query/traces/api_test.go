@@ -3,8 +3,10 @@ package traces_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -373,4 +375,33 @@ func TestLimitsNameThemselves(t *testing.T) {
 	cfg.Lookback = model.Duration(0)
 	_, err := traces.NewAPI(store, cfg, nil, nil)
 	require.ErrorContains(t, err, "lookback")
+}
+
+// TestOperationsOutliveTheBatchTheyWereReadFrom lists the operations of more spans
+// than the store delivers at once.
+func TestOperationsOutliveTheBatchTheyWereReadFrom(t *testing.T) {
+	store := openStore(t)
+	var want []string
+	for i := range 20 {
+		want = append(want, fmt.Sprintf("operation-%02d", i))
+	}
+	for range 5 {
+		td := ptrace.NewTraces()
+		for i := range 4000 {
+			sp := newSpan(td, "svc", byte(i), byte(i), want[i*7%20], now.Add(time.Duration(i)*time.Millisecond), time.Millisecond)
+			sp.SetKind(ptrace.SpanKind(1 + i%2))
+			sp.Attributes().PutStr("id", fmt.Sprint(i))
+		}
+		appendTraces(t, store, td)
+	}
+	require.NoError(t, store.Flush(t.Context()))
+	e := newServer(t, store, traces.DefaultConfig())
+	for range 2 {
+		_, ops := get[[]struct{ Name, SpanKind string }](t, e, "/jaeger/api/operations?service=svc")
+		names := map[string]bool{}
+		for _, op := range ops.Data {
+			names[op.Name] = true
+		}
+		require.Equal(t, want, slices.Sorted(maps.Keys(names)))
+	}
 }

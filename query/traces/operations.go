@@ -43,7 +43,7 @@ type operationCache struct {
 
 type serviceOperations struct {
 	mu          sync.Mutex // held while scanning: concurrent callers wait for one scan
-	lastSeen    map[Operation]int64
+	lastSeen    map[Operation]*int64
 	scanned     time.Time
 	fullScanned time.Time
 }
@@ -63,7 +63,7 @@ func (c *operationCache) service(name string) *serviceOperations {
 		if len(c.services) >= maxCachedServices {
 			clear(c.services)
 		}
-		s = &serviceOperations{lastSeen: map[Operation]int64{}}
+		s = &serviceOperations{lastSeen: map[Operation]*int64{}}
 		c.services[name] = s
 	}
 	return s
@@ -160,7 +160,7 @@ func (q *Querier) scannedOperations(ctx context.Context, service string) ([]Oper
 	out := []Operation{}
 	oldest := unixNano(now.Add(-q.operations.lookback))
 	for op, seen := range s.lastSeen {
-		if seen < oldest {
+		if *seen < oldest {
 			delete(s.lastSeen, op)
 			continue
 		}
@@ -186,11 +186,13 @@ func (q *Querier) scanOperations(ctx context.Context, service string, s *service
 				op.Kind, _ = ParseKind(f.Value)
 			}
 		}
-		if seen, ok := s.lastSeen[op]; ok {
-			s.lastSeen[op] = max(seen, ts)
+		if seen := s.lastSeen[op]; seen != nil {
+			// Not by assigning to the map: that would put this key, which points into the
+			// store's batch, in the place of the clone.
+			*seen = max(*seen, ts)
 		} else if len(s.lastSeen) < q.operations.max {
 			op.Name = strings.Clone(op.Name)
-			s.lastSeen[op] = ts
+			s.lastSeen[op] = &ts
 		}
 		return true, nil
 	})
