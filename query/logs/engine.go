@@ -88,11 +88,7 @@ func (e *Engine) exec(ctx context.Context, req Request) (logqlmodel.Result, *exe
 	}
 	defer done()
 
-	literal, err := logql.NewLiteralParams(req.Query, req.Start, req.End, req.Step, req.Interval, req.Direction, uint32(req.Limit), nil, nil)
-	if err != nil {
-		return logqlmodel.Result{}, nil, err
-	}
-	params := logql.ParamsWithExpressionOverride{Params: literal, ExpressionOverride: expr}
+	params := queryParams{req: req, expr: expr}
 	exec := &execution{cfg: e.cfg}
 	defer exec.close()
 	q := &querier{store: e.store, exec: exec, plain: e.plain, req: req}
@@ -163,6 +159,23 @@ func (e *Engine) admit(req Request) (syntax.Expr, error) {
 	}
 	return expr, nil
 }
+
+// queryParams are the engine's parameters for a request. The engine's own type
+// parses the text once more, which costs more than many a query.
+type queryParams struct {
+	logql.LiteralParams // what a request does not have
+	req                 Request
+	expr                syntax.Expr
+}
+
+func (p queryParams) QueryString() string           { return p.req.Query }
+func (p queryParams) Start() time.Time              { return p.req.Start }
+func (p queryParams) End() time.Time                { return p.req.End }
+func (p queryParams) Step() time.Duration           { return p.req.Step }
+func (p queryParams) Interval() time.Duration       { return p.req.Interval }
+func (p queryParams) Limit() uint32                 { return uint32(p.req.Limit) }
+func (p queryParams) Direction() logproto.Direction { return p.req.Direction }
+func (p queryParams) GetExpression() syntax.Expr    { return p.expr }
 
 // explain replaces an error by the bound that caused it.
 func (e *Engine) explain(ctx context.Context, err error, lim limits) error {
