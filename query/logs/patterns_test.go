@@ -84,12 +84,15 @@ func TestPatternsWidenTheStep(t *testing.T) {
 
 func TestPatternsBadRequests(t *testing.T) {
 	e := depot(t)
-	for _, form := range []url.Values{
-		minute("query", `{a="b"} |= "x"`), minute("query", ``), minute("query", `{a="b"}`, "step", "-1"), minute("query", `{a="b"}`, "end", "x", "start", "x"),
+	for want, form := range map[string]url.Values{
+		"only label matchers": minute("query", `{a="b"} |= "x"`),
+		"parse error":         minute("query", ``),
+		"'step'":              minute("query", `{a="b"}`, "step", "-1"),
+		"'start'":             {"query": {`{a="b"}`}, "start": {"x"}},
+		"maxQueryRange":       {"query": {`{a="b"}`}, "start": {"1"}, "end": {"1700000000"}, "step": {"1000000"}},
 	} {
 		rec := do(e, http.MethodGet, "/loki/api/v1/patterns", form)
-		if len(form["end"]) == 1 {
-			require.Equal(t, http.StatusBadRequest, rec.Code, "%v %s", form, rec.Body.String())
-		}
+		require.Equal(t, http.StatusBadRequest, rec.Code, "%v %s", form, rec.Body.String())
+		require.Contains(t, rec.Body.String(), want)
 	}
 }
