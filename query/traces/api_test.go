@@ -377,31 +377,37 @@ func TestLimitsNameThemselves(t *testing.T) {
 	require.ErrorContains(t, err, "lookback")
 }
 
-// TestOperationsOutliveTheBatchTheyWereReadFrom lists the operations of more spans
-// than the store delivers at once.
+// TestOperationsOutliveTheBatchTheyWereReadFrom lists the operations of spans in many
+// blocks, which the store decodes one after the other into the same memory.
 func TestOperationsOutliveTheBatchTheyWereReadFrom(t *testing.T) {
 	store := openStore(t)
 	var want []string
 	for i := range 20 {
 		want = append(want, fmt.Sprintf("operation-%02d", i))
 	}
-	for range 5 {
+	for round := range 12 {
 		td := ptrace.NewTraces()
-		for i := range 4000 {
-			sp := newSpan(td, "svc", byte(i), byte(i), want[i*7%20], now.Add(time.Duration(i)*time.Millisecond), time.Millisecond)
+		for i := range 1200 {
+			at := now.Add(time.Duration(round)*time.Minute - time.Hour + time.Duration(i)*time.Millisecond)
+			sp := newSpan(td, "svc", byte(i), byte(i), want[(i*7+round*3)%20], at, time.Millisecond)
 			sp.SetKind(ptrace.SpanKind(1 + i%2))
-			sp.Attributes().PutStr("id", fmt.Sprint(i))
+			if round%2 == 1 && i < 300 {
+				sp.SetName(fmt.Sprint("another name that is long ", i)) // blocks unlike each other
+			}
 		}
 		appendTraces(t, store, td)
+		require.NoError(t, store.Flush(t.Context()))
 	}
-	require.NoError(t, store.Flush(t.Context()))
 	e := newServer(t, store, traces.DefaultConfig())
 	for range 2 {
 		_, ops := get[[]struct{ Name, SpanKind string }](t, e, "/jaeger/api/operations?service=svc")
 		names := map[string]bool{}
 		for _, op := range ops.Data {
-			names[op.Name] = true
+			if !strings.HasPrefix(op.Name, "another name that is long ") {
+				names[op.Name] = true
+			}
 		}
 		require.Equal(t, want, slices.Sorted(maps.Keys(names)))
+		require.Len(t, ops.Data, 40+300)
 	}
 }
