@@ -95,12 +95,16 @@ func New(o Options) (*Server, error) {
 	e.Use(securityHeaders)
 
 	e.GET("/healthz", func(c echo.Context) error { return c.String(http.StatusOK, "ok\n") })
-	e.GET("/readyz", func(c echo.Context) error {
-		if err := o.Ready(); err != nil {
-			return c.String(http.StatusServiceUnavailable, err.Error()+"\n")
+	ready := func(yes string) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if err := o.Ready(); err != nil {
+				return c.String(http.StatusServiceUnavailable, err.Error()+"\n")
+			}
+			return c.String(http.StatusOK, yes+"\n")
 		}
-		return c.String(http.StatusOK, "ok\n")
-	})
+	}
+	e.GET("/readyz", ready("ok"))
+	e.GET("/ready", ready("ready")) // what Loki's and Tempo's clients ask, whatever the prefix
 	e.GET("/metrics", echo.WrapHandler(promhttp.HandlerFor(o.Gatherer, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn), EnableOpenMetrics: true,
 	})))
