@@ -39,7 +39,8 @@ type gatewayResult struct {
 	Result json.RawMessage `json:"result"`
 }
 
-var errNoTraces = errors.New("No traces found") //nolint:staticcheck // the text that Jaeger answers with
+//lint:ignore ST1005 it is the text that Jaeger answers with
+var errNoTraces = errors.New("No traces found")
 
 func (a *API) handleV3(h func(c echo.Context, form url.Values) (any, error)) echo.HandlerFunc {
 	return func(c echo.Context) error {
