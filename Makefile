@@ -53,8 +53,8 @@ devcluster: bin/devcluster ## the Kubernetes binaries, into the cache
 	bin/devcluster build
 
 .PHONY: generate
-generate: ## deep copies and CRDs from the API types
-	go generate ./autoscaler/...
+generate: ## deep copies and CRDs from the API types, gRPC stubs from .proto files
+	go generate ./autoscaler/... ./query/traces/jaegerpb/...
 
 ## ---- run -------------------------------------------------------------------
 

@@ -21,9 +21,9 @@ import (
 
 // upOptions are the flags of `yagura up`.
 type upOptions struct {
-	config, data, http, kubeconfig string
-	agent                          agent.Flags
-	log                            lifecycle.LogFlags
+	config, data, http, grpc, kubeconfig string
+	agent                                agent.Flags
+	log                                  lifecycle.LogFlags
 }
 
 func newUp() *cobra.Command {
@@ -43,6 +43,7 @@ configuration file says.`,
 	f.StringVar(&o.config, "config", "", "YAML file with the sections collector, query and autoscaler; flags win over it")
 	f.StringVar(&o.data, "data", "yagura-data", "folder for all data")
 	f.StringVar(&o.http, "http", "127.0.0.1:9428", "address of the web interface and the HTTP APIs")
+	f.StringVar(&o.grpc, "query-grpc", "off", `address of the query service's own gRPC: Jaeger's query API and remote storage, and OTLP past the collector`)
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "the cluster whose workloads are scaled")
 	o.agent.Register(f)
 	o.log.Register(f)
@@ -99,6 +100,10 @@ func (o *upOptions) run(cmd *cobra.Command) (err error) {
 	if lis == nil {
 		return errors.New(`--http: "off" leaves nothing to answer on`)
 	}
+	rpc, err := lifecycle.Listen(ctx, "query-grpc", o.grpc)
+	if err != nil {
+		return errors.Join(err, lis.Close())
+	}
 	reg := lifecycle.Registry("yagura")
 
 	query, err := queryservice.Open(ctx, s.query, filepath.Join(o.data, "query"), logger.With("part", "query"), reg)
@@ -114,7 +119,7 @@ func (o *upOptions) run(cmd *cobra.Command) (err error) {
 	}
 	defer func() { err = errors.Join(err, collector.Close()) }()
 
-	stages := append([][]lifecycle.Part{query.Parts(queryservice.Listeners{HTTP: lis})}, collector.Stages()...)
+	stages := append([][]lifecycle.Part{query.Parts(queryservice.Listeners{HTTP: lis, OTLPGRPC: rpc})}, collector.Stages()...)
 	if s.autoscaler.Kubeconfig != "" {
 		part, err := o.autoscaler(s.autoscaler, s.agent, lis.Addr(), logger.With("part", "autoscaler"), reg)
 		if err != nil {

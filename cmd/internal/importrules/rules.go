@@ -60,7 +60,7 @@ var rules = depguard.LinterSettings{
 		"github.com/labstack/echo":     store,
 		"go.opentelemetry.io":          store,
 		"net/http":                     store,
-		"github.com/prometheus/promql": store,
+		"github.com/prometheus/prometheus/promql": store,
 	}), module+"/query/columnar/shred"),
 	"shred": rule([]string{"**/query/columnar/shred/*.go", "!$test"}, map[string]string{
 		module:       coding,
