@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,7 +46,10 @@ of it.`,
 func takeSnapshot(ctx context.Context, out io.Writer, c *client) error {
 	body, err := c.get(ctx, "/api/v1/admin/snapshot", url.Values{})
 	if err != nil {
-		return fmt.Errorf("take a snapshot (query.adminAPI must be on): %w", err)
+		if strings.Contains(err.Error(), "nothing at") {
+			err = fmt.Errorf("%w (is query.adminAPI on?)", err)
+		}
+		return err
 	}
 	var answer struct {
 		Data struct{ Path string }
