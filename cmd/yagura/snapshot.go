@@ -65,8 +65,8 @@ func newRestore() *cobra.Command {
 	return &cobra.Command{
 		Use:   "restore SNAPSHOT DIR",
 		Short: "Make a query service's data folder of a snapshot",
-		Long: `Copies a snapshot into DIR, which must be empty or not exist, and checks it: what is
-damaged is named. Start the query service on DIR afterwards (yagura-query --data DIR;
+		Long: `Checks a snapshot and makes DIR of it, which must be empty or not exist: what is
+damaged is named, and nothing is written then. Files are linked where they can be. Start the query service on DIR afterwards (yagura-query --data DIR;
 for "yagura up --data DATA" DIR is DATA/query). The snapshot stays as it is.`,
 		Example: `  yagura restore yagura-data/query/snapshots/20261123T101500Z restored/query
   yagura up --data restored`,

@@ -4,9 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/tsdb"
+	"github.com/prometheus/prometheus/tsdb/chunks"
 	"github.com/prometheus/prometheus/tsdb/fileutil"
 )
 
@@ -37,8 +43,9 @@ func (s *Store) Snapshot(ctx context.Context, dir string) error {
 	return nil
 }
 
-// Restore copies a snapshot into dir, which must not exist or be empty. The store
-// that is opened there verifies the checksum of each chunk that it reads.
+// Restore copies a snapshot into dir, which must not exist or be empty. All of it
+// is read first, which checks the checksum of every chunk; after an error nothing is
+// written.
 func Restore(ctx context.Context, snapshot, dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -47,12 +54,12 @@ func Restore(ctx context.Context, snapshot, dir string) error {
 	if len(entries) > 0 {
 		return fmt.Errorf("restore metrics: %s is not empty", dir)
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	source := filepath.Join(snapshot, "tsdb")
 	if _, err := os.Stat(source); err != nil {
 		return fmt.Errorf("restore metrics: %s is no snapshot: %w", snapshot, err)
+	}
+	if err := verify(ctx, source); err != nil {
+		return fmt.Errorf("restore metrics: %s: %w", source, err)
 	}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return fmt.Errorf("restore metrics: %w", err)
@@ -61,4 +68,46 @@ func Restore(ctx context.Context, snapshot, dir string) error {
 		return fmt.Errorf("restore metrics: %w", err)
 	}
 	return nil
+}
+
+// verify reads every chunk of a TSDB's folder that has no write-ahead log.
+func verify(ctx context.Context, dir string) (err error) {
+	db, err := tsdb.OpenDBReadOnly(dir, "", slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	readers, err := db.Blocks()
+	if err != nil {
+		return err
+	}
+	for _, r := range readers {
+		if err := verifyBlock(ctx, r); err != nil {
+			return fmt.Errorf("block %s: %w", r.Meta().ULID, err)
+		}
+	}
+	return nil
+}
+
+func verifyBlock(ctx context.Context, r tsdb.BlockReader) (err error) {
+	q, err := tsdb.NewBlockChunkQuerier(r, math.MinInt64, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, q.Close()) }()
+	everything := labels.MustNewMatcher(labels.MatchRegexp, model.MetricNameLabel, ".*")
+	set := q.Select(ctx, false, nil, everything)
+	var it chunks.Iterator
+	for set.Next() {
+		it = set.At().Iterator(it)
+		for it.Next() {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		if err := it.Err(); err != nil {
+			return fmt.Errorf("series %s: %w", set.At().Labels(), err)
+		}
+	}
+	return set.Err()
 }

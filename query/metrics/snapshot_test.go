@@ -36,6 +36,19 @@ func TestSnapshotHoldsAllThatWasAcknowledged(t *testing.T) {
 	require.Error(t, metrics.Restore(ctx, dir, restored), "the folder is not empty")
 	require.Error(t, metrics.Restore(ctx, t.TempDir(), filepath.Join(t.TempDir(), "x")), "no snapshot")
 
+	damaged := filepath.Join(t.TempDir(), "damaged")
+	require.NoError(t, os.CopyFS(damaged, os.DirFS(dir)))
+	segments, err := filepath.Glob(filepath.Join(damaged, "tsdb", "*", "chunks", "000001"))
+	require.NoError(t, err)
+	require.NotEmpty(t, segments)
+	data, err := os.ReadFile(segments[0])
+	require.NoError(t, err)
+	data[len(data)/2] ^= 1
+	require.NoError(t, os.WriteFile(segments[0], data, 0o644))
+	untouched := filepath.Join(t.TempDir(), "untouched")
+	require.Error(t, metrics.Restore(ctx, damaged, untouched))
+	require.NoDirExists(t, untouched, "nothing is written of a damaged snapshot")
+
 	r := open(t, restored)
 	require.Equal(t, []point{{now, 0}}, stored(t, r, "early")[`{__name__="early"}`])
 	require.Equal(t, []point{{now - 2*time.Hour.Milliseconds(), 3}, {now - time.Hour.Milliseconds(), 1}, {now, 2}}, stored(t, r, "late")[`{__name__="late"}`])

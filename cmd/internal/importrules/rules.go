@@ -55,11 +55,11 @@ var rules = depguard.LinterSettings{
 		module + "/ui": embedding,
 	}),
 	"columnar": except(rule([]string{"**/query/columnar/*.go", "!$test"}, map[string]string{
-		module:                         store,
-		"github.com/grafana/loki":      store,
-		"github.com/labstack/echo":     store,
-		"go.opentelemetry.io":          store,
-		"net/http":                     store,
+		module:                     store,
+		"github.com/grafana/loki":  store,
+		"github.com/labstack/echo": store,
+		"go.opentelemetry.io":      store,
+		"net/http":                 store,
 		"github.com/prometheus/prometheus/promql": store,
 	}), module+"/query/columnar/shred"),
 	"shred": rule([]string{"**/query/columnar/shred/*.go", "!$test"}, map[string]string{

@@ -96,15 +96,35 @@ func removeUnfinished(data string) error {
 }
 
 // Restore makes a data folder of a snapshot. The folder must not exist or be empty,
-// and no service may run on it yet. The snapshot stays as it is.
-func Restore(ctx context.Context, snapshot, data string) error {
+// and no service may run on it yet. What is damaged in the snapshot is an error, and
+// the folder is as it was then. The snapshot stays as it is; files that never change
+// are linked where the file system allows it.
+func Restore(ctx context.Context, snapshot, data string) (err error) {
 	if entries, err := os.ReadDir(data); err == nil && len(entries) > 0 {
 		return fmt.Errorf("restore: %s is not empty", data)
 	} else if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("restore: %w", err)
 	}
-	if err := columnar.Restore(ctx, filepath.Join(snapshot, columnarDir), filepath.Join(data, columnarDir)); err != nil {
+	tmp := filepath.Clean(data) + unfinished
+	if _, err := os.Lstat(tmp); !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("restore: %s is in the way, perhaps of a try that was interrupted: remove it", tmp)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(tmp))
+		}
+	}()
+	if err := columnar.Restore(ctx, filepath.Join(snapshot, columnarDir), filepath.Join(tmp, columnarDir)); err != nil {
 		return err
 	}
-	return metrics.Restore(ctx, filepath.Join(snapshot, metricsDir), filepath.Join(data, metricsDir))
+	if err := metrics.Restore(ctx, filepath.Join(snapshot, metricsDir), filepath.Join(tmp, metricsDir)); err != nil {
+		return err
+	}
+	if err := os.Remove(data); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("restore: %w", err)
+	}
+	if err := os.Rename(tmp, data); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	return nil
 }
