@@ -187,7 +187,8 @@ func (p *blockPiece) read(d *decoder, at *int64) {
 		return
 	}
 	stored := d.uvarint()
-	if stored > maxBlockBytes || (p.method == methodStored && stored != size) {
+	// Either there are bytes on disk and in memory, or in neither.
+	if stored > maxBlockBytes || (p.method == methodStored && stored != size) || (stored == 0) != (size == 0) {
 		d.fail(errBadLength)
 		return
 	}

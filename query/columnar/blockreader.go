@@ -68,6 +68,14 @@ func (r *blockReader) damage(what string, err error) error {
 	return &damageError{path: r.part.path, offset: r.meta.offset, what: what, err: err}
 }
 
+// guard turns a panic while the block is decoded into damage of it: a file that a
+// decoder does not expect costs the rows of one block, not the process.
+func (r *blockReader) guard(err *error) {
+	if v := recover(); v != nil {
+		*err = r.damage("decoding", panicked(v))
+	}
+}
+
 // load reads a block's header and timestamps.
 func (r *blockReader) load(p *part, b *blockMeta, codec *blockCodec) error {
 	if err := r.loadHeader(p, b); err != nil {
@@ -191,6 +199,9 @@ func (r *blockReader) fetch(c *blockColumn, piece int, buf *[]byte, codec *block
 	p := &c.pieces[piece]
 	r.bytes += int64(p.size)
 	if p.method == methodInline || p.stored == 0 {
+		if len(p.inline) != p.size {
+			return nil, r.damage(c.label(), errBadLength)
+		}
 		return p.inline, nil
 	}
 	stored, err := r.read(p.offset, p.stored, &r.stored)

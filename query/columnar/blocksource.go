@@ -150,13 +150,14 @@ func (b *blockSource) open(ctx context.Context, c *cursor) (rows, *pending, erro
 }
 
 // read decodes what the query needs of the block and filters it.
-func (b *blockSource) read(c *cursor, r *blockReader) (*blockRows, error) {
+func (b *blockSource) read(c *cursor, r *blockReader) (out *blockRows, err error) {
+	defer r.guard(&err)
 	codec := c.store.codec
 	if some, err := r.loadMatching(b.part, b.meta, &c.pred, codec); !some || err != nil {
 		return nil, err
 	}
 	selected, runs := c.selectTime(b.part, r)
-	selected, err := c.filter(&c.pred, r, selected)
+	selected, err = c.filter(&c.pred, r, selected)
 	if err == nil {
 		selected, err = c.dropHidden(b.part, r, selected)
 	}
@@ -176,7 +177,7 @@ func (b *blockSource) read(c *cursor, r *blockReader) (*blockRows, error) {
 	if len(selected) == 0 {
 		return nil, nil
 	}
-	out := &blockRows{cursor: c, reader: r, rows: slices.Clone(selected)}
+	out = &blockRows{cursor: c, reader: r, rows: slices.Clone(selected)}
 	out.refs = b.refs(c, r.header, out.rows)
 	if c.want.line {
 		if out.line, err = r.lines(out.rows, codec); err != nil {

@@ -248,13 +248,14 @@ func (c *cataloging) readBlocks(ctx context.Context, p *part, set blockSet, from
 	return nil
 }
 
-func (c *cataloging) readBlock(p *part, b *blockMeta) error {
+func (c *cataloging) readBlock(p *part, b *blockMeta) (err error) {
 	r := c.reader
+	defer r.guard(&err)
 	if err := r.load(p, b, c.store.codec); err != nil {
 		return err
 	}
 	selected, _ := c.selectTime(p, r)
-	selected, err := c.dropHidden(p, r, selected)
+	selected, err = c.dropHidden(p, r, selected)
 	if err != nil {
 		return err
 	}

@@ -179,19 +179,20 @@ func (c *counting) countBlock(t *tally, r *blockReader, task *countTask) error {
 
 // decodeBlock returns the rows of the block that count, in its order, and its lines
 // if their sizes are asked for.
-func (c *counting) decodeBlock(r *blockReader, task *countTask) (*column, []uint32, error) {
+func (c *counting) decodeBlock(r *blockReader, task *countTask) (lines *column, selected []uint32, err error) {
+	defer r.guard(&err)
 	if some, err := r.loadMatching(task.part, task.meta, &c.pred, c.store.codec); !some || err != nil {
 		return nil, nil, err
 	}
-	selected, _ := c.selectTime(task.part, r)
-	selected, err := c.filter(&c.pred, r, selected)
+	selected, _ = c.selectTime(task.part, r)
+	selected, err = c.filter(&c.pred, r, selected)
 	if err == nil {
 		selected, err = c.dropHidden(task.part, r, selected)
 	}
 	if err != nil || len(selected) == 0 || !c.lineBytes {
 		return nil, selected, err
 	}
-	lines, err := r.lines(selected, c.store.codec)
+	lines, err = r.lines(selected, c.store.codec)
 	return lines, selected, err
 }
 

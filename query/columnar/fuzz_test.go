@@ -2,8 +2,12 @@ package columnar
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -263,4 +267,98 @@ func FuzzManifest(f *testing.F) {
 			t.Fatalf("encoded manifest does not decode: %v %v", err, damaged)
 		}
 	})
+}
+
+// FuzzBlock reads whole blocks as a query and a merge do, behind a header whose
+// checksum is right.
+func FuzzBlock(f *testing.F) {
+	data, meta, codec := fuzzBlock(f)
+	f.Add(data[:meta.header-4], data[meta.header:])
+	f.Add(emptyPiece(f), data[meta.header:])
+	path := filepath.Join(f.TempDir(), "part")
+	file, err := os.Create(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = file.Close() })
+	p := &part{path: path, file: file}
+	f.Fuzz(func(t *testing.T, body, data []byte) {
+		header := binaryAppendChecksum(body)
+		h, err := decodeBlockHeader(header, 0)
+		if err != nil || h.rows > 1<<12 {
+			return
+		}
+		if err := errors.Join(file.Truncate(0), writeAt(file, header, 0), writeAt(file, data, int64(len(header)))); err != nil {
+			t.Fatal(err)
+		}
+		b := &blockMeta{header: uint32(len(header)), size: uint32(len(header) + len(data)), rows: uint32(h.rows), runs: uint32(len(h.runs))}
+		r := &blockReader{}
+		if r.load(p, b, codec) != nil {
+			return
+		}
+		for i := 1; i < len(h.columns); i++ {
+			col, err := r.column(i, codec)
+			if err != nil {
+				continue
+			}
+			if i == h.line {
+				var text []byte
+				for row := range h.rows {
+					if col.passing(row, &text) != col.value(row) {
+						t.Fatalf("row %d has two lines", row)
+					}
+				}
+			}
+			for row := range uint32(h.rows) {
+				for e, end := col.of(row); i != h.line && e < end; e++ {
+					_, _ = col.value(e), col.valueType(e)
+				}
+			}
+		}
+	})
+}
+
+func writeAt(file *os.File, data []byte, at int64) error {
+	_, err := file.WriteAt(data, at)
+	return err
+}
+
+// emptyPiece is a header, without checksum, whose timestamps are many bytes of which
+// none is on disk.
+func emptyPiece(tb testing.TB) []byte {
+	b := append(bytes.Clone(blockMagic), 1, 0, 0, 1, 0, 1, 2) // one row of one stream, two columns
+	b = append(b, columnTime, 1<<pieceMain, methodZstd)
+	b = binary.AppendUvarint(b, 100)
+	b = append(b, 0, 0, 0, 0, 0)                             // nothing stored, and its checksum
+	b = append(b, columnLine, 1<<pieceMain, methodInline, 0) // no line
+	return b
+}
+
+// A piece that has bytes and takes none on disk is damage, which a decoder must not
+// be given.
+func TestEmptyPieceIsDamage(t *testing.T) {
+	_, err := decodeBlockHeader(binaryAppendChecksum(emptyPiece(t)), 0)
+	if !errors.Is(err, errBadLength) {
+		t.Fatalf("error %v, want %v", err, errBadLength)
+	}
+}
+
+// A panic must not get out of the goroutine in which a block is decoded.
+func TestPanicsAreErrors(t *testing.T) {
+	err := parallel(t.Context(), 4, 8, func(_, task int) error {
+		var none []byte
+		_ = none[task]
+		return nil
+	})
+	if err == nil || !strings.Contains(err.Error(), "index out of range") {
+		t.Fatalf("error %v, want one that names the panic", err)
+	}
+	err = func() (err error) {
+		r := &blockReader{part: &part{path: "x"}, meta: &blockMeta{offset: 7}}
+		defer r.guard(&err)
+		panic("of a decoder")
+	}()
+	if !errors.As(err, new(*damageError)) || !strings.Contains(err.Error(), "x at offset 7") {
+		t.Fatalf("error %v, want damage of the block", err)
+	}
 }

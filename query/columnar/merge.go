@@ -36,7 +36,7 @@ func (s *Store) mergeLoop() {
 			if parts == nil {
 				break
 			}
-			err := s.rewrite(parts)
+			err := guarded(func() error { return s.rewrite(parts) })
 			release(parts)
 			if errors.Is(err, ErrClosed) {
 				return
@@ -145,7 +145,8 @@ func (s *Store) merge(parts []*part) error {
 	if err != nil {
 		return err
 	}
-	if err := s.copyRows(w, parts, x); err != nil {
+	// Rows that a decoder panics on stay where they are: they may be whole.
+	if err := guarded(func() error { return s.copyRows(w, parts, x) }); err != nil {
 		return errors.Join(err, w.abort())
 	}
 	merged, err := w.finish()

@@ -2,7 +2,9 @@ package columnar
 
 import (
 	"context"
+	"fmt"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 )
@@ -16,8 +18,22 @@ func workers(limit, tasks int) int {
 	return min(limit, tasks)
 }
 
+// panicked is the error for what recover returned; it says where.
+func panicked(v any) error { return fmt.Errorf("panic: %v\n%s", v, debug.Stack()) }
+
+// guarded calls do, and turns a panic into an error. Nobody but the goroutine that
+// panics can recover, and those of the store have no caller that would.
+func guarded(do func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked(v)
+		}
+	}()
+	return do()
+}
+
 // parallel calls do for each of the tasks, in so many goroutines, until one of them
-// fails or ctx ends. The error is that of the first task that failed.
+// fails or panics, or ctx ends. The error is that of the first task that failed.
 func parallel(ctx context.Context, workers, tasks int, do func(worker, task int) error) error {
 	var (
 		next   atomic.Int64
@@ -34,7 +50,7 @@ func parallel(ctx context.Context, workers, tasks int, do func(worker, task int)
 			}
 			err := ctx.Err()
 			if err == nil {
-				err = do(worker, task)
+				err = guarded(func() error { return do(worker, task) })
 			}
 			if err == nil {
 				continue

@@ -173,19 +173,25 @@ func (s *Store) hasRows(p *part, d *partDeletion) (bool, error) {
 		if !p.visible(b) || !alone.touchesBlock(p, b) {
 			continue
 		}
-		if err := r.load(p, b, s.codec); err != nil {
-			return true, nil
-		}
-		every := make([]uint32, b.rows)
-		for i := range every {
-			every[i] = uint32(i)
-		}
-		rows, err := sel.filter(&d.pred, r, d.candidates(r, every))
-		if err != nil || len(rows) > 0 {
+		if some, err := sel.covers(d, p, b, r); some || err != nil {
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// covers reports whether the deletion covers a row of the block.
+func (s *selection) covers(d *partDeletion, p *part, b *blockMeta, r *blockReader) (some bool, err error) {
+	defer r.guard(&err)
+	if err := r.load(p, b, s.store.codec); err != nil {
+		return false, err
+	}
+	every := make([]uint32, b.rows)
+	for i := range every {
+		every[i] = uint32(i)
+	}
+	rows, err := s.filter(&d.pred, r, d.candidates(r, every))
+	return len(rows) > 0, err
 }
 
 // markPurged notes that the part has no rows of the deletions it was asked about.
