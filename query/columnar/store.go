@@ -131,6 +131,7 @@ func Open(dir string, opts Options) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.wal.log = s.log
 	if s.clock == nil {
 		s.clock = clock.RealClock{}
 	}

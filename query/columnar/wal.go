@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,6 +17,7 @@ import (
 // rotates; sync may run beside it.
 type wal struct {
 	dir     string
+	log     *slog.Logger
 	segment uint64 // number of the open segment
 	file    atomic.Pointer[os.File]
 	size    int64 // bytes of whole groups; everything behind is garbage
@@ -59,10 +61,17 @@ func segments(dir string) ([]uint64, error) {
 	return out, nil
 }
 
-// open starts a new segment and closes the one before, which must be whole.
+// open starts a new segment and closes the one before, which must be whole and is
+// synced first. After an error the one before is still the open segment.
 func (w *wal) open(number uint64) error {
 	if err := w.mend(); err != nil {
 		return err
+	}
+	old := w.file.Load()
+	if old != nil {
+		if err := old.Sync(); err != nil {
+			return fmt.Errorf("sync the write-ahead segment that ends: %w", err)
+		}
 	}
 	path := segmentPath(w.dir, number)
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
@@ -75,17 +84,16 @@ func (w *wal) open(number uint64) error {
 	if err := syncDir(w.dir); err != nil {
 		return errors.Join(err, f.Close(), os.Remove(path))
 	}
-	if old := w.file.Load(); old != nil {
-		err := old.Sync()
-		if err := errors.Join(err, old.Close()); err != nil {
-			return errors.Join(fmt.Errorf("close write-ahead segment: %w", err), f.Close(), os.Remove(path))
-		}
-	}
 	w.file.Store(f)
 	w.segment, w.size, w.torn = number, walFileHeader, false
 	w.total.Add(walFileHeader)
 	w.written.Store(&walMark{number, walFileHeader})
 	w.dirty.Store(true)
+	if old != nil {
+		if err := old.Close(); err != nil { // all of it is synced
+			w.log.Warn("cannot close a write-ahead segment", "file", old.Name(), "err", err)
+		}
+	}
 	return nil
 }
 
@@ -148,6 +156,7 @@ func (w *wal) sync() (bool, error) {
 		return false, nil // rotated in between, which syncs
 	}
 	if err != nil {
+		w.dirty.Store(true)
 		return true, fmt.Errorf("sync write-ahead log: %w", err)
 	}
 	w.synced.Store(written)
