@@ -27,8 +27,12 @@ type memStream struct {
 	sorted bool // rows are in time order
 }
 
-// memStreamBytes is about what one stream costs a memory table beside its rows.
-const memStreamBytes = 128
+// What one stream costs a memory table beside its rows, and one chunk beside its
+// data, about.
+const (
+	memStreamBytes = 128
+	memChunkBytes  = 128
+)
 
 func newMemTable(r *registry, created time.Time) *memTable {
 	return &memTable{registry: r, created: created, streams: map[*stream]*memStream{}, minTime: math.MaxInt64}
@@ -39,7 +43,7 @@ func (m *memTable) insert(c *chunk) {
 	defer m.mu.Unlock()
 	number := uint32(len(m.chunks))
 	m.chunks = append(m.chunks, c)
-	m.bytes += int64(len(c.data))
+	m.bytes += int64(len(c.data)) + memChunkBytes
 	for i := range c.streams {
 		cs := &c.streams[i]
 		if len(cs.rows) == 0 {
@@ -84,10 +88,12 @@ func (m *memTable) size() int64 {
 	return m.bytes
 }
 
+// empty reports whether the log has nothing for this table. A named batch without
+// rows counts: its record leaves the log, and its chunk the memory, as others do.
 func (m *memTable) empty() bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.rows == 0
+	return len(m.chunks) == 0
 }
 
 // least is the least timestamp in the table.
