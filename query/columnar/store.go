@@ -156,8 +156,8 @@ func Open(dir string, opts Options) (*Store, error) {
 
 func (s *Store) open() error {
 	for _, d := range []string{s.wal.dir, s.partsDir()} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return fmt.Errorf("create folder: %w", err)
+		if err := makeDir(d, syncDir); err != nil {
+			return err
 		}
 	}
 	var err error
