@@ -13,11 +13,11 @@ import (
 // FieldNames implements Catalog. Parts answer from their rollups, memory tables row
 // by row.
 func (s *Store) FieldNames(ctx context.Context, q CatalogQuery) ([]FieldName, error) {
-	names := map[string]*catalogName{}
+	names, room := map[string]*catalogName{}, s.cfg.QueryMemoryBytes
 	err := s.eachName(ctx, q, "", func(name string) *catalogName {
 		n := names[name]
 		if n == nil {
-			n = &catalogName{values: map[FieldValue]*int64{}}
+			n = newCatalogName(name, &room)
 			names[strings.Clone(name)] = n
 		}
 		return n
@@ -35,8 +35,9 @@ func (s *Store) FieldNames(ctx context.Context, q CatalogQuery) ([]FieldName, er
 // FieldValues implements Catalog. Values of names that have nearly as many of them
 // as rows are left out, and then there are more.
 func (s *Store) FieldValues(ctx context.Context, q CatalogQuery, name string, limit int) ([]FieldValue, bool, error) {
-	found := catalogName{values: map[FieldValue]*int64{}}
-	err := s.eachName(ctx, q, name, func(string) *catalogName { return &found })
+	room := s.cfg.QueryMemoryBytes
+	found := newCatalogName(name, &room)
+	err := s.eachName(ctx, q, name, func(string) *catalogName { return found })
 	if err != nil {
 		return nil, false, fmt.Errorf("field values: %w", err)
 	}
@@ -54,8 +55,18 @@ func (s *Store) FieldValues(ctx context.Context, q CatalogQuery, name string, li
 	return out, more, nil
 }
 
+const (
+	// maxCatalogValues bounds the values that are listed of one name, in one answer:
+	// names of which every row has another value fill no memory.
+	maxCatalogValues = 16 << 10
+	// catalogValueBytes is about what a listed value costs beside its text.
+	catalogValueBytes = 96
+)
+
 // catalogName is what is known of a name.
 type catalogName struct {
+	hash   uint64 // of the name
+	room   *int64 // bytes left for values, of all names together
 	rows   int64
 	types  byte
 	values map[FieldValue]*int64 // rows of the listed values
@@ -65,11 +76,26 @@ type catalogName struct {
 	sketch   sketch
 }
 
+func newCatalogName(name string, room *int64) *catalogName {
+	return &catalogName{hash: nameHash(name), room: room, values: map[FieldValue]*int64{}}
+}
+
 // add counts a value, whose text may be a view. Assigning to a map replaces even a
-// key that is there, so only a new one is assigned.
+// key that is there, so only a new one is assigned. Once there is no room for
+// another one there never is again, so that those that are listed count in full.
 func (n *catalogName) add(v FieldValue, rows int64) {
 	count := n.values[v]
 	if count == nil {
+		size := int64(len(v.Value)) + catalogValueBytes
+		if *n.room < size {
+			*n.room = 0
+		}
+		if len(n.values) >= maxCatalogValues || *n.room == 0 {
+			n.unlisted++
+			n.sketch.add(mixHash(valueHash(n.hash, v.Value)))
+			return
+		}
+		*n.room -= size
 		count = new(int64)
 		v.Value = strings.Clone(v.Value)
 		n.values[v] = count
@@ -91,9 +117,9 @@ func (n *catalogName) describe(name string) FieldName {
 	f.Distinct = int64(len(texts))
 	if n.unlisted > 0 {
 		// Some values may be listed for one block and not for another.
-		all, hash := n.sketch, nameHash(name)
+		all := n.sketch
 		for text := range texts {
-			all.add(mixHash(valueHash(hash, text)))
+			all.add(mixHash(valueHash(n.hash, text)))
 		}
 		f.Distinct = max(f.Distinct, min(f.Distinct+n.unlisted, all.estimate()))
 	}
@@ -140,20 +166,16 @@ type cataloging struct {
 func (c *cataloging) wants(name string) bool { return c.name == "" || c.name == name }
 
 // addPart adds what the rollups of the part say about the blocks of the selection,
-// and reads the blocks without a rollup and those of which rows may be hidden.
+// and reads the blocks without a rollup. Blocks of which nothing counts are left out;
+// of those of which rows are hidden, the rollup still counts all. To read them instead
+// would take, from a deletion until it is carried out, as long as to read the table.
 func (c *cataloging) addPart(ctx context.Context, p *part) error {
-	set, partly := newBlockSet(len(p.blocks)), newBlockSet(len(p.blocks))
-	hidden := c.hidden[p]
+	set, hidden := newBlockSet(len(p.blocks)), c.hidden[p]
 	c.blocks(p, func(b blockRange) {
-		if hidden.touchesBlock(p, b.meta) {
-			partly.add(int(b.runs[0].block))
-		} else {
+		if slices.ContainsFunc(b.runs, func(r runRef) bool { return !hidden.hidesRun(r.runMeta) }) {
 			set.add(int(b.runs[0].block))
 		}
 	})
-	if err := c.readBlocks(ctx, p, partly, 0, len(p.blocks)); err != nil {
-		return err
-	}
 	first := 0
 	for i := range p.sections {
 		if p.sections[i].kind != sectionRollup {

@@ -319,8 +319,9 @@ type FieldValue struct {
 }
 
 // Catalog answers which fields and values exist, for pickers, at a cost that does
-// not grow with the rows. Answers may be imprecise by the bounds of a block and may
-// leave out values of names that are (nearly) unique by row. Implementations MUST be
+// not grow with the rows. Answers may be imprecise by the bounds of a block, may count
+// deleted rows until they leave the disk, and may leave out values of names that are
+// (nearly) unique by row or have very many. Implementations MUST be
 // safe for concurrent use.
 type Catalog interface {
 	// FieldNames returns the names in byte order.
@@ -350,7 +351,9 @@ type Deletion struct {
 // Deleter forgets rows. Implementations MUST be safe for concurrent use.
 type Deleter interface {
 	// Delete makes the deletion durable. Rows stored before it returned are in no
-	// answer afterwards; they leave the disk later. It returns the deletion's ID.
+	// answer of Select and Count afterwards; they leave the disk later, until when
+	// Streams, NewestTimestamp and the Catalog may still tell of them. It returns the
+	// deletion's ID.
 	Delete(ctx context.Context, d Deletion) (string, error)
 	// Deletions lists them, oldest first; finished ones are forgotten after a day.
 	Deletions(ctx context.Context) ([]Deletion, error)

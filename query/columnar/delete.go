@@ -24,7 +24,8 @@ const (
 // Delete implements Deleter. It is refused with ErrFull when too many deletions are
 // unfinished, and with ErrTooLarge when its texts are too long. The rows are
 // gone from Select and Count at once; Streams, NewestTimestamp and the catalogue
-// follow when they leave the disk.
+// follow when they leave the disk, but for blocks of which the catalogue knows
+// without reading them that nothing is left.
 func (s *Store) Delete(ctx context.Context, d Deletion) (string, error) {
 	if s.closed() {
 		return "", ErrClosed

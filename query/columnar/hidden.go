@@ -87,17 +87,21 @@ func (h *hiddenRows) hidesAll(p *part) bool {
 		return false
 	}
 	for i := range p.runs {
-		r := &p.runs[i]
-		if r.latest < h.floor(r.stream) {
-			continue
-		}
-		if !slices.ContainsFunc(h.deletions, func(d partDeletion) bool {
-			return d.streams[r.stream] && r.least >= d.From && r.latest < d.To && d.pred.empty()
-		}) {
+		if !h.hidesRun(&p.runs[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+// hidesRun reports whether no row of the run counts, as far as its bounds tell.
+func (h *hiddenRows) hidesRun(r *runMeta) bool {
+	if h == nil {
+		return false
+	}
+	return r.latest < h.floor(r.stream) || slices.ContainsFunc(h.deletions, func(d partDeletion) bool {
+		return d.streams[r.stream] && r.least >= d.From && r.latest < d.To && d.pred.empty()
+	})
 }
 
 // dropHidden takes the rows of deletions out of the selected rows, in place. The

@@ -214,7 +214,7 @@ func (g *generator) step(t testing.TB, e columnar.Engine, o *Oracle) {
 	q := g.query()
 	mustCatalog(t, e, o, columnar.CatalogQuery{Table: q.Table, Tenants: q.Tenants, From: q.From, To: q.To, Matchers: q.Matchers}, false)
 	if g.IntN(4) == 0 {
-		mustCatalog(t, e, o, everythingInCatalog(q.Table), true)
+		mustCatalog(t, e, o, everythingInCatalog(q.Table), settled(t, e))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,9 +14,18 @@ import (
 	"github.com/yagura-dev/yagura/query/columnar"
 )
 
+// settled reports whether all deleted rows have left the disk, so that the catalogue
+// of everything is exact.
+func settled(t testing.TB, e columnar.Engine) bool {
+	t.Helper()
+	all, err := e.Deletions(context.Background())
+	require.NoError(t, err)
+	return !slices.ContainsFunc(all, func(d columnar.Deletion) bool { return !d.Done })
+}
+
 // mustCatalog compares names and values with the oracle's. Only a query over
-// everything has an exact answer; others may count too much by the bounds of a
-// block, never too little.
+// everything has an exact answer, and only once deletions are carried out; others
+// may count too much by the bounds of a block, never too little.
 func mustCatalog(t testing.TB, e columnar.Catalog, o *Oracle, q columnar.CatalogQuery, exact bool) {
 	t.Helper()
 	ctx := context.Background()
