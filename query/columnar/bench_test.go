@@ -88,19 +88,31 @@ func BenchmarkAppendSmall(b *testing.B) {
 	}
 }
 
-// BenchmarkStore is everything from the first append to the last flush.
+// BenchmarkStore is everything from the first append to the last flush, and what it
+// takes on disk.
 func BenchmarkStore(b *testing.B) {
 	c := corpusFor(b)
 	b.SetBytes(c.Bytes)
-	for b.Loop() {
-		s := open(b, b.TempDir())
+	stored := int64(0)
+	reportCPU(b, func() {
+		dir := b.TempDir()
+		s := open(b, dir)
 		require.NoError(b, c.Batches(1, 1<<20, func(batch columnar.Batch) error {
 			_, err := s.Append(context.Background(), batch)
 			return err
 		}))
 		require.NoError(b, s.Flush(context.Background()))
 		require.NoError(b, s.Close())
-	}
+		files, err := filepath.Glob(filepath.Join(dir, "parts", "*.part"))
+		require.NoError(b, err)
+		stored = 0
+		for _, f := range files {
+			info, err := os.Stat(f)
+			require.NoError(b, err)
+			stored += info.Size()
+		}
+	})
+	b.ReportMetric(float64(stored)/float64(c.Rows), "bytes/line")
 }
 
 func BenchmarkSelect(b *testing.B) {

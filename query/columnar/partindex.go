@@ -35,7 +35,8 @@ import (
 //	    span   uvarint
 //	    text   uvarint  bytes of the run's lines; since version 2
 //	sections uvarint count, then for each; since version 2
-//	  kind   byte    sectionValues or sectionRollup; others are skipped
+//	  kind   byte    sectionValues, sectionRollup or sectionGrams; others are
+//	                 skipped
 //	  after  uvarint number of blocks before it, as difference to the section before
 //	  size   uvarint
 //

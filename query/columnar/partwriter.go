@@ -21,6 +21,7 @@ type partWriter struct {
 	offset  int64
 	builder *blockBuilder
 	values  valueWriter
+	grams   gramWriter
 	buf     []byte
 	adopted adoption
 
@@ -75,6 +76,9 @@ func (w *partWriter) add(st *stream, ts int64, line string, fields []Field) erro
 		w.streams = append(w.streams, st)
 	}
 	w.values.line(line)
+	if w.meta.Table == Logs {
+		w.grams.line(line)
+	}
 	w.builder.add(uint32(len(w.streams)-1), ts, line, fields)
 	if w.builder.size() >= limit {
 		return w.finishBlock()
@@ -105,6 +109,14 @@ func (w *partWriter) finishBlock() error {
 	if _, err := w.out.Write(w.buf); err != nil {
 		return fmt.Errorf("write part %s: %w", w.path, err)
 	}
+	if w.meta.Table == Logs {
+		w.grams.finish()
+	}
+	if w.grams.full() {
+		if err := w.writeGrams(); err != nil {
+			return err
+		}
+	}
 	if w.values.full() {
 		if err := w.writeSections(); err != nil {
 			return err
@@ -125,6 +137,13 @@ func (w *partWriter) writeSections() error {
 		return err
 	}
 	return w.writeSection(sectionValues, w.values.section(w.buf[:0]))
+}
+
+func (w *partWriter) writeGrams() error {
+	if data := w.grams.section(w.buf[:0], w.builder.enc); len(data) > 0 {
+		return w.writeSection(sectionGrams, data)
+	}
+	return nil
 }
 
 func (w *partWriter) writeSection(kind byte, data []byte) error {
@@ -149,6 +168,9 @@ func (w *partWriter) finish() (*part, error) {
 		return nil, w.abort()
 	}
 	if err := w.writeSections(); err != nil {
+		return nil, errors.Join(err, w.abort())
+	}
+	if err := w.writeGrams(); err != nil {
 		return nil, errors.Join(err, w.abort())
 	}
 	if err := w.writeIndex(); err != nil {

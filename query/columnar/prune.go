@@ -13,6 +13,7 @@ import (
 type prune struct {
 	values  []valueCondition
 	numbers []numberCondition
+	grams   []gramCondition
 }
 
 // valueCondition holds for blocks whose value index has one of the keys.
@@ -40,6 +41,7 @@ func newPrune(q *Query, pred *predicates) prune {
 	}
 	for i := range pred.lines {
 		if p := &pred.lines[i]; !p.negated {
+			out.grams = append(out.grams, gramConditions(p.clauses)...)
 			for _, clause := range p.clauses {
 				if len(clause) == 1 {
 					out.values = append(out.values, idConditions(clause[0])...)
@@ -50,7 +52,7 @@ func newPrune(q *Query, pred *predicates) prune {
 	return out
 }
 
-func (p *prune) empty() bool { return len(p.values)+len(p.numbers) == 0 }
+func (p *prune) empty() bool { return len(p.values)+len(p.numbers)+len(p.grams) == 0 }
 
 // maxAlternatives bounds how many values of one predicate are looked up.
 const maxAlternatives = 64
@@ -111,6 +113,7 @@ func newBlockSet(blocks int) blockSet { return make(blockSet, (blocks+63)/64) }
 
 func (s blockSet) has(block int) bool { return s[block/64]>>(block%64)&1 != 0 }
 func (s blockSet) add(block int)      { s[block/64] |= 1 << (block % 64) }
+func (s blockSet) remove(block int)   { s[block/64] &^= 1 << (block % 64) }
 
 func (s blockSet) addRange(from, to int) {
 	for ; from < to && from%64 != 0; from++ {
@@ -153,6 +156,9 @@ func (s *selection) candidates(p *part) blockSet {
 	}
 	for i := range s.prune.numbers {
 		out.intersect(s.numberBlocks(p, &s.prune.numbers[i]))
+	}
+	for i := range s.prune.grams {
+		s.dropByGrams(p, &s.prune.grams[i], out)
 	}
 	return out
 }

@@ -65,6 +65,7 @@ const (
 const (
 	sectionValues byte = 1
 	sectionRollup byte = 2
+	sectionGrams  byte = 3
 )
 
 // The modes of an entry.
