@@ -34,7 +34,7 @@ func (w *partWriter) offer(sc *partScanner) error {
 // row on.
 func (w *partWriter) adoptable(sc *partScanner) bool {
 	b := sc.reader.meta
-	limit := int64(w.store.cfg.BlockBytes)
+	limit := w.blockBytes()
 	if int64(b.raw) < limit/2 || sc.reader.header.version != blockVersion || len(sc.reader.block) == 0 {
 		return false
 	}

@@ -1,9 +1,13 @@
 package columnar_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,4 +70,80 @@ func TestMergedBlocksHoldTheSameRows(t *testing.T) {
 	for line := range want {
 		require.True(t, seen[line], line)
 	}
+}
+
+// Full blocks of either table are taken over: what was compressed once is in the
+// merged part byte for byte, which it would not be had it been compressed again.
+func TestFullBlocksAreTakenOver(t *testing.T) {
+	for _, table := range []columnar.Table{columnar.Logs, columnar.Spans} {
+		t.Run(table.String(), func(t *testing.T) {
+			dir := t.TempDir()
+			reg := prometheus.NewRegistry()
+			s := open(t, dir, func(o *columnar.Options) {
+				o.Config, o.Registerer = columnar.Config{BlockBytes: 32 << 10, MinFreeDisk: -1}, reg
+			})
+			defer func() { require.NoError(t, s.Close()) }()
+			r := rand.New(rand.NewPCG(13, 14))
+			for round := range 5 { // too few to merge
+				flushWords(t, s, r, table, round)
+			}
+			var flushed [][]byte // pieces of the parts
+			for _, part := range partFiles(t, dir) {
+				for at := len(part) / 8; at < len(part)/2; at += len(part) / 16 {
+					flushed = append(flushed, part[at:at+48])
+				}
+			}
+			for round := range 5 {
+				flushWords(t, s, r, table, 5+round)
+			}
+			require.Eventually(t, func() bool {
+				return metric(t, reg, "yagura_columnar_merges_total", "outcome", "ok") >= 1
+			}, 20*time.Second, time.Millisecond)
+			merged := bytes.Join(partFiles(t, dir), nil)
+			found := 0
+			for _, piece := range flushed {
+				if bytes.Contains(merged, piece) {
+					found++
+				}
+			}
+			require.Greater(t, found, len(flushed)/2, "of %d", len(flushed))
+			require.Len(t, readAll(t, s, columnar.Query{Table: table, To: 1 << 40}), 10*500)
+		})
+	}
+}
+
+// flushWords stores rows of random words, which compress, as a part of their own.
+func flushWords(t *testing.T, s *columnar.Store, r *rand.Rand, table columnar.Table, round int) {
+	t.Helper()
+	st := columnar.Stream{Labels: labels.FromStrings("app", "words")}
+	for i := range 500 {
+		var line strings.Builder
+		for range 20 {
+			word := []byte("     ")
+			for j := range 4 {
+				word[j] = byte('a' + r.IntN(8))
+			}
+			line.Write(word)
+		}
+		st.Rows = append(st.Rows, columnar.Row{Timestamp: int64(round*1000 + i), Line: line.String()})
+	}
+	_, err := s.Append(context.Background(), columnar.Batch{Table: table, Streams: []columnar.Stream{st}})
+	require.NoError(t, err)
+	require.NoError(t, s.Flush(context.Background()))
+}
+
+func partFiles(t *testing.T, dir string) [][]byte {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "parts", "*.part"))
+	require.NoError(t, err)
+	var out [][]byte
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if os.IsNotExist(err) {
+			continue // merged away meanwhile
+		}
+		require.NoError(t, err)
+		out = append(out, data)
+	}
+	return out
 }
