@@ -94,15 +94,6 @@ type blockPiece struct {
 	inline []byte
 }
 
-// size is what the column's pieces take uncompressed.
-func (c *blockColumn) size() int {
-	n := 0
-	for i := range c.pieces {
-		n += c.pieces[i].size
-	}
-	return n
-}
-
 // blockHeader is a decoded header. Its strings are its own.
 type blockHeader struct {
 	version byte

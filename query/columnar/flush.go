@@ -121,20 +121,28 @@ func discard(parts []*part) {
 	}
 }
 
+// without splits the store's parts into those that stay and those that go. A part
+// that is gone already is in neither: it must not be let go of twice.
+func (s *Store) without(removed []*part) (kept, gone []*part) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, p := range s.parts {
+		if slices.Contains(removed, p) {
+			gone = append(gone, p)
+		} else {
+			kept = append(kept, p)
+		}
+	}
+	return kept, gone
+}
+
 // commitParts adds and removes parts in the manifest and in the view; also runs
 // under the view's lock. The caller holds commitMu.
 //
 // What is hidden of each part is decided anew here; fresh are deletions that the
 // parts were not asked about before.
 func (s *Store) commitParts(m manifest, added, removed []*part, also func(), fresh ...*deletion) error {
-	var kept []*part
-	s.mu.RLock()
-	for _, p := range s.parts {
-		if !slices.Contains(removed, p) {
-			kept = append(kept, p)
-		}
-	}
-	s.mu.RUnlock()
+	kept, removed := s.without(removed)
 	kept = append(kept, added...)
 	sortParts(kept)
 	hidden := make(map[*part]*hiddenRows, len(kept))

@@ -103,12 +103,6 @@ func (m *memTable) least() int64 {
 	return m.minTime
 }
 
-func (m *memTable) has(s *stream) bool {
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	return m.streams[s] != nil
-}
-
 // release gives up the table's hold of its streams, once its rows are in parts.
 func (m *memTable) release() {
 	for s := range m.streams {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -74,8 +75,15 @@ type droppedPart struct {
 	reason string
 }
 
-// dropParts takes parts out of the store. The caller holds commitMu.
+// dropParts takes parts out of the store, but for those that something else has
+// taken out since the caller looked. The caller holds commitMu.
 func (s *Store) dropParts(drops []droppedPart) error {
+	s.mu.RLock()
+	drops = slices.DeleteFunc(slices.Clone(drops), func(d droppedPart) bool { return !slices.Contains(s.parts, d.part) })
+	s.mu.RUnlock()
+	if len(drops) == 0 {
+		return nil
+	}
 	removed := make([]*part, len(drops))
 	for i, d := range drops {
 		removed[i] = d.part

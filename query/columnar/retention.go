@@ -134,7 +134,7 @@ func parseSelector(text string) ([]*labels.Matcher, error) {
 		name := strings.TrimSpace(rest[:end])
 		if quoted, err := strconv.Unquote(name); err == nil {
 			name = quoted
-		} else if !model.LabelName(name).IsValidLegacy() {
+		} else if !model.LegacyValidation.IsValidLabelName(name) {
 			return nil, fmt.Errorf("%q is no label name", name)
 		}
 		kind, after, err := cutOperator(rest[end:])

@@ -69,14 +69,6 @@ type rollupBlock struct {
 
 type listedValue struct{ value, times uint32 }
 
-func (b *rollupBlock) eachType(fn func(ValueType)) {
-	for t := String; t <= JSON; t++ {
-		if b.about>>t&1 != 0 {
-			fn(t)
-		}
-	}
-}
-
 // append appends the names, uncompressed.
 func (r *rollup) append(dst []byte) []byte {
 	names := make([]string, 0, len(r.names))

@@ -204,7 +204,7 @@ func appendBlockList(dst []byte, blocks []uint32) []byte {
 	first := uint64(blocks[0]) << 2
 	switch {
 	case len(blocks) == 1:
-		return binary.AppendUvarint(dst, first|modeOne)
+		return binary.AppendUvarint(dst, first+modeOne)
 	case len(blocks) <= 2*ranges:
 		dst = binary.AppendUvarint(dst, first|modeList)
 		dst = binary.AppendUvarint(dst, uint64(len(blocks)-1))
