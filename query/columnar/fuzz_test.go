@@ -74,10 +74,13 @@ func FuzzWALSegment(f *testing.F) {
 	f.Add(whole)
 	f.Add(whole[:len(whole)-5])
 	f.Add(whole[:3])
+	f.Add(append(bytes.Clone(whole), make([]byte, 512)...))
 	f.Add(append(bytes.Clone(whole[:50]), whole[60:]...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		good := int64(0)
-		damages, err := scanSegment(data, func(r walRecord) error { good++; return nil })
+		scan := newWALScan(0)
+		scan.final = len(data)%2 == 0
+		damages, err := scan.segment(data, func(r walRecord) error { good++; return nil })
 		if err != nil && !errors.Is(err, ErrNewerFormat) {
 			t.Fatalf("scan: %v", err)
 		}

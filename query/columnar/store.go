@@ -201,15 +201,20 @@ func (s *Store) replay() error {
 	}
 	seen := dedupe{}
 	last, records := uint64(0), 0
-	for _, n := range numbers {
+	scan := newWALScan(s.manifest.LastRecord)
+	for i, n := range numbers {
+		if i > 0 && n != last+1 {
+			scan.segmentsMissing()
+		}
 		last = n
+		scan.final = i == len(numbers)-1
 		path := segmentPath(s.wal.dir, n)
 		data, err := os.ReadFile(path)
 		if err != nil {
 			return fmt.Errorf("read write-ahead segment: %w", err)
 		}
 		s.wal.total.Add(int64(len(data)))
-		damages, err := scanSegment(data, func(r walRecord) error {
+		damages, err := scan.segment(data, func(r walRecord) error {
 			if r.number <= s.lastRecord {
 				return nil // a part covers it
 			}
@@ -255,7 +260,7 @@ func (s *Store) reportDamages(path string, size int64, damages []walDamage) erro
 			s.log.Error("write-ahead log is damaged; the record is lost", "file", path, "offset", d.offset, "bytes", d.length, "err", d.err)
 			continue
 		}
-		s.log.Warn("cut off a record that was never acknowledged", "file", path, "offset", d.offset, "bytes", d.length)
+		s.log.Warn("cut off a record that was never synced", "file", path, "offset", d.offset, "bytes", d.length)
 		if d.offset+d.length == size {
 			if err := os.Truncate(path, d.offset); err != nil {
 				return fmt.Errorf("cut off torn tail: %w", err)

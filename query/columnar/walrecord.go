@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/klauspost/compress/s2"
@@ -99,46 +100,69 @@ type walDamage struct {
 	err            error
 }
 
-// errTorn is the damage of a write that a crash cut short. It was never
-// acknowledged, so it is no loss.
+// errTorn is the damage of a write that a crash cut short, or whose end the file
+// system filled with zeros because it knew the length and not the bytes. It was
+// never synced, so it is no loss beyond what Config.Fsync allows.
 var errTorn = errors.New("record is cut short")
 
-// scanSegment calls fn for each readable record and returns what lies between.
+// walScan goes through the segments of a log in their order.
+type walScan struct {
+	// final means that nothing was written after this segment.
+	final bool
+	// covered is the last record that parts had when the log was opened.
+	covered uint64
+	// seen is the number of the last record found, and most the greatest number that
+	// can have been given up to there; skipped counts the bytes since then that are no
+	// readable record.
+	seen, most uint64
+	skipped    int64
+}
+
+func newWALScan(covered uint64) *walScan { return &walScan{covered: covered, most: covered} }
+
+func (sc *walScan) note(number uint64) {
+	sc.seen, sc.most, sc.skipped = number, max(number, sc.covered), 0
+}
+
+// segmentsMissing allows for any number of records before the next one.
+func (sc *walScan) segmentsMissing() { sc.most = math.MaxUint64 >> 1 }
+
+// plausible reports whether a record with this number can come after gap bytes
+// without one. Whoever sends the bytes of a record as a line has them stored within
+// a payload, and when the header of that is damaged they look like a record.
+func (sc *walScan) plausible(number uint64, gap int) bool {
+	slots := uint64(sc.skipped+int64(gap)) / walRecordHeader
+	return number > sc.seen && (number <= sc.most || number-sc.most <= 1+slots)
+}
+
+// segment calls fn for each readable record and returns what lies between.
 // It stops at fn's first error.
-func scanSegment(data []byte, fn func(walRecord) error) ([]walDamage, error) {
+func (sc *walScan) segment(data []byte, fn func(walRecord) error) ([]walDamage, error) {
+	off, err := walStart(data)
+	if err != nil {
+		return nil, err
+	}
 	var damages []walDamage
-	off := 0
-	switch {
-	case len(data) < walFileHeader:
-		if len(data) == 0 {
-			return nil, nil
+	lose := func(end int, err error) {
+		if sc.final && err != errTorn && zeroed(data, off, end) {
+			end, err = len(data), errTorn
 		}
-		return []walDamage{{0, int64(len(data)), errTorn}}, nil
-	case bytes.Equal(data[:walFileHeader], walFileMagic):
-		off = walFileHeader
-	case bytes.Equal(data[:6], walFileMagic[:6]) && binary.BigEndian.Uint16(data[6:]) > walVersion:
-		if _, ok := readWALHeader(data[walFileHeader:]); !ok {
-			return nil, fmt.Errorf("write-ahead segment of version %d: %w", binary.BigEndian.Uint16(data[6:]), ErrNewerFormat)
-		}
-		off = walFileHeader // a known record follows: the version itself is damaged
+		damages = append(damages, walDamage{int64(off), int64(end - off), err})
+		sc.skipped += int64(end - off)
+		off = end
 	}
 	for off < len(data) {
 		h, ok := readWALHeader(data[off:])
 		if !ok {
-			next := nextWALHeader(data, off+1)
-			damages = append(damages, walDamage{int64(off), int64(next - off), tailError(data[off:], next == len(data))})
-			off = next
+			next := sc.resync(data, off)
+			lose(next, tailError(data[off:], next == len(data)))
 			continue
 		}
+		sc.note(h.number)
 		end := off + walRecordHeader + h.length
 		if end > len(data) {
-			next := nextWALHeader(data, off+1)
-			err := errTorn
-			if next < len(data) {
-				err = errBadLength
-			}
-			damages = append(damages, walDamage{int64(off), int64(next - off), err})
-			off = next
+			// The header is whole, so this is all of its payload that there is.
+			lose(len(data), errTorn)
 			continue
 		}
 		batch, err := decodeWALPayload(h, data[off+walRecordHeader:end])
@@ -146,8 +170,10 @@ func scanSegment(data []byte, fn func(walRecord) error) ([]walDamage, error) {
 			return damages, err
 		}
 		if err != nil {
-			damages = append(damages, walDamage{int64(off), int64(end - off), err})
-		} else if err := fn(walRecord{number: h.number, time: h.time, batch: batch}); err != nil {
+			lose(end, err)
+			continue
+		}
+		if err := fn(walRecord{number: h.number, time: h.time, batch: batch}); err != nil {
 			return damages, err
 		}
 		off = end
@@ -155,21 +181,53 @@ func scanSegment(data []byte, fn func(walRecord) error) ([]walDamage, error) {
 	return damages, nil
 }
 
+// walStart is where the records of a segment start.
+func walStart(data []byte) (int, error) {
+	switch {
+	case len(data) < walFileHeader:
+		return 0, nil
+	case bytes.Equal(data[:walFileHeader], walFileMagic):
+		return walFileHeader, nil
+	case bytes.Equal(data[:6], walFileMagic[:6]) && binary.BigEndian.Uint16(data[6:]) > walVersion:
+		if _, ok := readWALHeader(data[walFileHeader:]); !ok {
+			return 0, fmt.Errorf("write-ahead segment of version %d: %w", binary.BigEndian.Uint16(data[6:]), ErrNewerFormat)
+		}
+		return walFileHeader, nil // a known record follows: the version itself is damaged
+	}
+	return 0, nil
+}
+
+// sectorSize is the least that a disk writes at once.
+const sectorSize = 512
+
+// zeroed reports whether the damage at data[off:end] is that from some point in it
+// on there are only zeros up to the end of the file. Within a record that point is
+// the start of a sector, and more than its last few bytes are missing.
+func zeroed(data []byte, off, end int) bool {
+	rest := len(bytes.TrimRight(data[off:], "\x00"))
+	if rest == 0 {
+		return true
+	}
+	start := (off + rest + sectorSize - 1) / sectorSize * sectorSize
+	return start < end && len(data)-start >= walRecordHeader
+}
+
 // tailError tells a header that was cut short from one that was changed.
 func tailError(b []byte, last bool) error {
-	if last && len(b) < walRecordHeader && bytes.HasPrefix(walRecordMagic, b[:min(4, len(b))]) {
+	if last && len(b) < walRecordHeader && (bytes.HasPrefix(walRecordMagic, b[:min(4, len(b))]) || bytes.HasPrefix(walFileMagic, b)) {
 		return errTorn
 	}
 	return errChecksum
 }
 
-func nextWALHeader(data []byte, from int) int {
-	for from < len(data) {
+// resync finds the next record behind a damaged header.
+func (sc *walScan) resync(data []byte, off int) int {
+	for from := off + 1; from < len(data); {
 		i := bytes.Index(data[from:], walRecordMagic)
 		if i < 0 {
 			break
 		}
-		if _, ok := readWALHeader(data[from+i:]); ok {
+		if h, ok := readWALHeader(data[from+i:]); ok && sc.plausible(h.number, from+i-off) {
 			return from + i
 		}
 		from += i + 1
