@@ -93,10 +93,13 @@ func mustValues(t testing.TB, e columnar.Catalog, o *Oracle, q columnar.CatalogQ
 		require.Empty(t, rows, "values of %q that are not stored", name)
 	}
 	if len(got) > 1 {
-		first, more, err := e.FieldValues(ctx, q, name, 1)
+		first, cut, err := e.FieldValues(ctx, q, name, 1)
 		require.NoError(t, err)
-		require.True(t, more)
-		require.Equal(t, got[:1], first)
+		require.True(t, cut)
+		require.Len(t, first, 1)
+		if !more { // which values are left out may change as parts are merged
+			require.Equal(t, got[:1], first)
+		}
 	}
 }
 
