@@ -11,11 +11,13 @@ import (
 // against the budget, only once the merge has asked for it.
 //
 // It works ahead only for queries with predicates, of which most blocks have few
-// rows or none, and never when memory is so short that blocks are kept in pieces.
+// rows or none, and only in the memory that the query does not need for the blocks
+// that it merges; so never when that is so short that blocks are kept in pieces.
 type ahead struct {
 	sources []*pending // the blocks, in the order of the merge
 	next    int
-	depth   int // how many blocks to decode at once
+	depth   int   // how many blocks to decode at once
+	room    int64 // bytes left for blocks that the merge has not asked for
 }
 
 // decodedBlock is what became of decoding a block.
@@ -32,6 +34,7 @@ const maxAhead = 2
 func (c *cursor) take(ctx context.Context, b *blockSource) (*decodedBlock, error) {
 	if d := b.decoded; d != nil {
 		b.decoded = nil
+		c.ahead.room += decodedBytes(int64(b.meta.raw))
 		return d, nil
 	}
 	batch := []*blockSource{b}
@@ -84,10 +87,15 @@ func (a *ahead) batch(c *cursor, first *blockSource, limit int) []*blockSource {
 	out := []*blockSource{first}
 	for a.next < len(a.sources) && len(out) < a.depth {
 		b, ok := a.sources[a.next].src.(*blockSource)
-		a.next++
 		if ok && b != first && b.decoded == nil {
+			size := decodedBytes(int64(b.meta.raw))
+			if size > a.room {
+				break // until those before it are merged
+			}
+			a.room -= size
 			out = append(out, b)
 		}
+		a.next++
 	}
 	a.depth = min(2*a.depth, limit*maxAhead, maxBatchAhead)
 	return out

@@ -104,11 +104,16 @@ func (c *cursor) planMemory() {
 		count += e.count
 		worstSize, worstCount = max(worstSize, size), max(worstCount, count)
 	}
-	// A decoded block costs a little more than its bytes: offsets and row numbers.
-	if limit := c.store.cfg.QueryMemoryBytes; worstSize+worstSize/4 > limit {
+	limit, worst := c.store.cfg.QueryMemoryBytes, decodedBytes(worstSize)
+	if worst > limit {
 		c.scratch.share = max(limit/worstCount, minShare)
 	}
+	c.ahead.room = limit - worst
 }
+
+// decodedBytes is about what decoded blocks of so many bytes take: a little more,
+// for offsets and row numbers.
+func decodedBytes(raw int64) int64 { return raw + raw/4 }
 
 // open implements source. A damaged block is named, counted and left out.
 func (b *blockSource) open(ctx context.Context, c *cursor) (rows, *pending, error) {
