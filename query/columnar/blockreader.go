@@ -24,6 +24,7 @@ type blockReader struct {
 	rawTime [pieceCount][]byte
 	columns []blockReaderColumn // by index in header.columns
 
+	captured shred.Captured
 	selected []uint32 // scratch space of whoever filters the rows
 
 	// What was read of this block so far.
@@ -340,7 +341,7 @@ const maxReaderBytes = 8 << 20
 
 // recycle offers the reader to other queries.
 func (r *blockReader) recycle() {
-	size := cap(r.stored) + cap(r.block) + cap(r.times)*8 + cap(r.selected)*4 + len(r.columns)*256
+	size := cap(r.stored) + cap(r.block) + cap(r.times)*8 + cap(r.selected)*4 + len(r.columns)*256 + r.captured.Memory()
 	for i := range r.columns {
 		c := &r.columns[i]
 		for _, raw := range c.pieces.raw {

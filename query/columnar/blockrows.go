@@ -37,6 +37,9 @@ func (b *blockRows) emit(out *batchBuilder, i int) {
 		}
 	}
 	out.add(b.reader.times[row], b.refs[i], line, start)
+	if out.want.pattern != nil {
+		out.copyCaptures(b.reader.captured.Counts, b.reader.captured.Values, i)
+	}
 }
 
 // copyShare copies the first rows in the query's direction, as many as a block's
@@ -61,6 +64,7 @@ func (b *blockRows) copyShare(c *cursor) *copiedRows {
 		for _, f := range builder.arena[fields:] {
 			size += int64(len(f.Value)) + 40
 		}
+		size += builder.captureBytes(n)
 		n++
 	}
 	text.Grow(int(size))
@@ -75,6 +79,11 @@ func (b *blockRows) copyShare(c *cursor) *copiedRows {
 	for _, fields := range builder.out.Fields {
 		for i := range fields {
 			fields[i].Value = own(fields[i].Value)
+		}
+	}
+	for _, values := range builder.out.Captures {
+		for i := range values {
+			values[i] = own(values[i])
 		}
 	}
 	out.batch = builder.out
@@ -112,4 +121,7 @@ func (r *copiedRows) emit(b *batchBuilder, i int) {
 		b.arena = append(b.arena, r.batch.Fields[i]...)
 	}
 	b.add(r.batch.Timestamps[i], r.batch.StreamRefs[i], line, start)
+	if b.want.pattern != nil {
+		b.copyCaptures(r.batch.CaptureCounts, r.batch.Captures, i)
+	}
 }

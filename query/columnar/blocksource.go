@@ -189,6 +189,11 @@ func (b *blockSource) read(c *cursor, r *blockReader) (out *blockRows, err error
 			return nil, err
 		}
 	}
+	if c.want.pattern != nil {
+		if err := r.capture(c.want.pattern, out.rows, codec); err != nil {
+			return nil, err
+		}
+	}
 	for i := range r.header.columns {
 		h := &r.header.columns[i]
 		if h.kind != columnField || !c.want.field(h.name) {

@@ -1,23 +1,37 @@
 package columnar
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/yagura-dev/yagura/query/columnar/shred"
+)
 
 // wanted is Columns made ready: what a query reads and what it delivers.
 type wanted struct {
-	line   bool
-	all    bool
-	fields map[string]struct{}
+	line     bool
+	all      bool
+	fields   map[string]struct{}
+	pattern  *shred.Pattern // or nil
+	captures int            // that are wanted
 }
 
-func newWanted(c Columns) wanted {
+func newWanted(q *Query) (wanted, error) {
+	c := &q.Columns
 	w := wanted{line: c.Line, all: c.AllFields}
+	var err error
+	if w.pattern, err = compilePattern(q.Captures); err != nil {
+		return w, err
+	}
+	if w.pattern != nil {
+		w.captures = w.pattern.Wanted()
+	}
 	if !w.all {
 		w.fields = make(map[string]struct{}, len(c.Fields))
 		for _, name := range c.Fields {
 			w.fields[name] = struct{}{}
 		}
 	}
-	return w
+	return w, nil
 }
 
 // anyField reports whether fields are delivered at all.
@@ -34,9 +48,10 @@ func (w *wanted) field(name string) bool {
 // batchBuilder gathers rows into a ColumnBatch whose memory is used again for
 // the next one.
 type batchBuilder struct {
-	want  *wanted
-	out   ColumnBatch
-	arena []Field
+	want     *wanted
+	out      ColumnBatch
+	arena    []Field
+	captured shred.Captured // of one line
 }
 
 func (b *batchBuilder) reset() {
@@ -46,6 +61,7 @@ func (b *batchBuilder) reset() {
 	b.out.Lines = b.out.Lines[:0]
 	clear(b.out.Fields)
 	b.out.Fields = b.out.Fields[:0]
+	b.resetCaptures()
 	clear(b.arena)
 	b.arena = b.arena[:0]
 }

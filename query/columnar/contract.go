@@ -160,6 +160,27 @@ type Columns struct {
 	Fields    []string // names, when AllFields is false
 }
 
+// MaxCaptures bounds the captures of a LinePattern.
+const MaxCaptures = 255
+
+// LinePattern says which pieces of a line are wanted: an exact way to read a few
+// values of each line for stores that can tell them without the line.
+//
+// A line that is empty or does not begin with Prefix has no captures. In any other
+// the first capture begins behind Prefix, and each one ends before the first
+// occurrence of its Until, behind which the next one begins. A capture that no such
+// occurrence follows is the rest of the line, and the last one that the line has.
+type LinePattern struct {
+	Prefix   string
+	Captures []LineCapture // at most MaxCaptures
+}
+
+// LineCapture is one of a LinePattern.
+type LineCapture struct {
+	Until string // empty only for the last one, which then is the rest of the line
+	Want  bool
+}
+
 // Budget bounds what one query may cost. Zero means unbounded. Hitting one of
 // them ends the query with a *BudgetError that names it.
 type Budget struct {
@@ -180,7 +201,9 @@ type Query struct {
 	Lines  []LinePredicate
 	Fields []FieldPredicate
 
-	Columns   Columns
+	Columns Columns
+	// Captures asks for pieces of each row's line; nil for none.
+	Captures  *LinePattern
 	Direction Direction
 	// Limit is the most rows that the caller will read; 0 means all. A store may
 	// use it only when it evaluates every predicate of the query itself, and then
@@ -212,8 +235,8 @@ func (a Applied) All() bool {
 	return true
 }
 
-// ColumnBatch is a run of rows, column by column. Every slice that is not nil
-// has Len entries. A batch is valid until the next call of Cursor.Next.
+// ColumnBatch is a run of rows, column by column. Every slice by row that is not
+// nil has Len entries. A batch is valid until the next call of Cursor.Next.
 type ColumnBatch struct {
 	// Streams holds the label sets that StreamRefs index into.
 	Streams    []labels.Labels
@@ -221,6 +244,11 @@ type ColumnBatch struct {
 	Timestamps []int64
 	Lines      []string
 	Fields     [][]Field
+	// CaptureCounts says how many of the wanted captures each row has, the first ones
+	// of the pattern. Captures has the values, by wanted capture and then by row;
+	// those that a row lacks are empty.
+	CaptureCounts []uint8
+	Captures      [][]string
 }
 
 // Len is the number of rows.

@@ -67,7 +67,11 @@ func (s *Store) Select(ctx context.Context, q Query) (Cursor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("select: %w", err)
 	}
-	c := &cursor{selection: sel, want: newWanted(q.Columns), backward: q.Direction == Backward, left: math.MaxInt}
+	want, err := newWanted(&q)
+	if err != nil {
+		return nil, fmt.Errorf("select: %w", err)
+	}
+	c := &cursor{selection: sel, want: want, backward: q.Direction == Backward, left: math.MaxInt}
 	c.applied = Applied{Lines: trues(len(q.Lines)), Fields: trues(len(q.Fields))}
 	c.builder.want = &c.want
 	if q.Limit > 0 {

@@ -83,7 +83,7 @@ func (m *memRows) emit(b *batchBuilder, i int) {
 	ch := m.run.chunks[r.chunk]
 	start := len(b.arena)
 	line := ""
-	if m.want.line {
+	if m.want.line || m.want.pattern != nil {
 		line = ch.line(r.off)
 	}
 	if m.want.anyField() {
@@ -94,4 +94,5 @@ func (m *memRows) emit(b *batchBuilder, i int) {
 		b.arena = ch.appendFields(b.arena, r.off, keep)
 	}
 	b.add(r.ts, m.ref, line, start)
+	b.matchLine(line)
 }

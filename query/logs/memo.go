@@ -51,7 +51,24 @@ type captureFinder interface {
 }
 
 // streamMemo is what is remembered of a stream.
-type streamMemo struct{ outcomes map[string]*outcome }
+type streamMemo struct {
+	outcomes map[string]*outcome
+	// The last one that was asked for, which as a rule is asked for again.
+	lastKey []byte
+	last    *outcome
+}
+
+// outcome returns nil for keys that are not remembered.
+func (m *streamMemo) outcome(key []byte) *outcome {
+	if m.last != nil && string(m.lastKey) == string(key) {
+		return m.last
+	}
+	out := m.outcomes[string(key)]
+	if out != nil {
+		m.lastKey, m.last = append(m.lastKey[:0], key...), out
+	}
+	return out
+}
 
 // outcome is what the extractors made of a row.
 type outcome struct {
@@ -183,6 +200,12 @@ func (p *memoPlan) read(key []byte, line string, fields []columnar.Field) (memoR
 			value, found = unsafe.String(unsafe.SliceData(c), len(c)), true
 		}
 	}
+	return p.finish(row, value, found, len(line), fields)
+}
+
+// finish is the part of read that comes after the parser: value is the capture that
+// the value comes from, if it was found.
+func (p *memoPlan) finish(row memoRow, value string, found bool, lineBytes int, fields []columnar.Field) (memoRow, bool) {
 	for i := range fields {
 		f := &fields[i]
 		switch {
@@ -197,7 +220,7 @@ func (p *memoPlan) read(key []byte, line string, fields []columnar.Field) (memoR
 	}
 	switch {
 	case p.bytes:
-		row.value, row.hasValue = float64(len(line)), true
+		row.value, row.hasValue = float64(lineBytes), true
 	case found:
 		v, err := p.convert(value)
 		if value == "" || err != nil {

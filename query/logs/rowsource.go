@@ -2,6 +2,7 @@ package logs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -20,9 +21,11 @@ type rowSource struct {
 	leaf   leaf
 	series *seriesTable
 	memo   *memoPlan // nil: every row goes through the extractors
-	keep   keeper
-	meta   labels.Labels
-	key    []byte
+	// captures stand for the lines, which the rows then lack; or nil.
+	captures *linePattern
+	keep     keeper
+	meta     labels.Labels
+	key      []byte
 }
 
 // rowStream is what belongs to one stream.
@@ -55,8 +58,11 @@ func (q *querier) rowSource(ctx context.Context, l leaf) (windowSource, error) {
 	if r.memo, err = newMemoPlan(l, stages); err != nil {
 		return nil, err
 	}
+	if r.captures = r.memo.linePattern(stages); r.captures != nil {
+		query.Captures, query.Columns.Line = &r.captures.LinePattern, false
+	}
 	correctPipelines(l.expr)
-	extractors, err := l.expr.Extractors()
+	extractors, err := r.captures.extractors(l)
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +77,9 @@ func (q *querier) rowSource(ctx context.Context, l leaf) (windowSource, error) {
 		return nil, err
 	}
 	if !r.sel.cur.Applied().All() {
+		if r.captures != nil {
+			return nil, r.sel.exec.fail(errors.New("the store left filters of the lines to its caller, who has no lines"))
+		}
 		r.memo = nil // it is for rows that have passed the line filters
 	}
 	return r, nil
@@ -111,13 +120,18 @@ func (r *rowSource) add(ts int64) error {
 	if r.sel.batch.Fields != nil {
 		fields = r.sel.batch.Fields[r.sel.row]
 	}
-	line := r.sel.line()
-	row, ok := r.memo.read(r.key[:0], line, fields)
+	var row memoRow
+	var ok bool
+	if r.captures != nil {
+		row, ok = r.memo.readCaptures(r.key[:0], r.captures, r.sel.batch, r.sel.row, fields)
+	} else {
+		row, ok = r.memo.read(r.key[:0], r.sel.line(), fields)
+	}
 	r.key = row.key
 	if !ok {
 		return r.extract(st, ts, nil)
 	}
-	out := st.memo.outcomes[string(row.key)]
+	out := st.memo.outcome(row.key)
 	if out == nil {
 		if out = r.memo.remember(st.memo, row.key); out == nil {
 			return r.extract(st, ts, nil)
@@ -139,6 +153,9 @@ func (r *rowSource) add(ts int64) error {
 // said, if out is not nil.
 func (r *rowSource) extract(st *rowStream, ts int64, out *outcome) error {
 	line, meta := r.sel.line(), r.sel.metadata(&r.meta)
+	if r.captures != nil {
+		line = r.captures.line(r.sel.batch, r.sel.row)
+	}
 	for _, ex := range st.extractors {
 		samples, ok := ex.ProcessString(ts, line, meta)
 		if !ok {

@@ -16,10 +16,12 @@ type answerRow struct {
 	labels string
 	line   string
 	fields string // of the wanted columns, sorted by name
+
+	captures string
 }
 
 func (r answerRow) String() string {
-	return fmt.Sprintf("%d %s %q %s", r.ts, r.labels, r.line, r.fields)
+	return fmt.Sprintf("%d %s %q %s %s", r.ts, r.labels, r.line, r.fields, r.captures)
 }
 
 func fieldsText(fields []columnar.Field, want columnar.Columns) string {
@@ -83,7 +85,7 @@ func collect(ctx context.Context, e columnar.Reader, q columnar.Query) ([]answer
 		if err != nil {
 			return out, c.Stats(), err
 		}
-		for _, r := range rows {
+		for i, r := range rows {
 			ok, err := holds(&left, r.Row)
 			if err != nil {
 				return out, c.Stats(), err
@@ -92,6 +94,9 @@ func collect(ctx context.Context, e columnar.Reader, q columnar.Query) ([]answer
 				continue
 			}
 			a := answerRow{ts: r.Timestamp, labels: r.labels, fields: fieldsText(r.Fields, want)}
+			if a.captures, err = capturesText(q.Captures, b, i); err != nil {
+				return out, c.Stats(), err
+			}
 			if want.Line {
 				a.line = strings.Clone(r.Line)
 			}
@@ -214,5 +219,8 @@ func mustEqual(t testing.TB, e columnar.Reader, o *Oracle, q columnar.Query) {
 }
 
 func describe(q columnar.Query) string {
+	if q.Captures != nil {
+		return fmt.Sprintf("%+v, captures %+v", q, *q.Captures)
+	}
 	return fmt.Sprintf("%+v", q)
 }

@@ -67,7 +67,9 @@ func (g *generator) time() int64 {
 }
 
 func (g *generator) line() string {
-	switch g.IntN(12) {
+	switch g.IntN(15) {
+	case 5, 6, 7, 8:
+		return g.accessLine()
 	case 3, 4:
 		return pick(g, "", "trace=", "x") + g.id() + pick(g, "", " ok", "-", "g") + pick(g, "", g.id())
 	case 0:
@@ -172,6 +174,9 @@ func (g *generator) query() columnar.Query {
 	q.Columns = columnar.Columns{Line: g.IntN(4) > 0, AllFields: g.IntN(2) == 0}
 	if !q.Columns.AllFields && g.IntN(2) == 0 {
 		q.Columns.Fields = []string{"status", "trace_id", "rare3"}
+	}
+	if g.IntN(2) == 0 {
+		q.Captures = g.pattern()
 	}
 	if g.IntN(2) == 0 {
 		q.Direction = columnar.Backward

@@ -279,6 +279,9 @@ func (c *oracleCursor) Next(ctx context.Context) (*columnar.ColumnBatch, error) 
 		b.Timestamps = append(b.Timestamps, r.Timestamp)
 		b.Lines = append(b.Lines, r.Line)
 		b.Fields = append(b.Fields, r.Row.Fields)
+		if p := c.query.Captures; p != nil {
+			addCaptures(p, b, r.Line)
+		}
 		c.stats.Rows++
 		c.stats.Bytes += int64(len(r.Line))
 		if m := c.query.Budget.MaxRows; m > 0 && c.stats.Rows > m {

@@ -316,6 +316,14 @@ func (b *block) read(l *Lines, s *Sections) {
 	for _, literal := range []string{"a", "1", "0493e2752438fbb", "id 0", ":00"} {
 		_, _ = l.Find([]byte(literal), func(int) (int64, error) { return 0, nil }, noFields{})
 	}
+	rows := make([]uint32, l.Rows())
+	for row := range rows {
+		rows[row] = uint32(row)
+	}
+	for _, until := range []string{" ", "z", "id "} {
+		p := Pattern{Captures: []Capture{{Until: []byte(until), Want: true}, {Until: []byte(until)}, {Want: true}}}
+		_, _ = l.Capture(&p, rows, make([]int64, len(rows)), &Captured{}, nil)
+	}
 	if l.Prepare(nil) != nil {
 		return
 	}
