@@ -80,8 +80,7 @@ func (p *memoPlan) newLinePattern(param string) *linePattern {
 
 // line is a line that has the same wanted captures as the current one of the batch,
 // whose own line nobody has: to LogQL's parser they are equal. Each capture that is
-// not wanted is empty, and the line ends with the last one that is. It is valid until
-// the next call.
+// not wanted is empty, and the line ends with the last one that is.
 func (p *linePattern) line(batch *columnar.ColumnBatch, row int) string {
 	n := int(batch.CaptureCounts[row])
 	if n == 0 {
@@ -89,11 +88,14 @@ func (p *linePattern) line(batch *columnar.ColumnBatch, row int) string {
 	}
 	out := append(p.text[:0], p.Prefix...)
 	for _, c := range p.Captures {
+		if n == 0 {
+			break
+		}
 		if c.Want {
 			k := int(batch.CaptureCounts[row]) - n
 			out = append(out, batch.Captures[k][row]...)
-			if n--; n == 0 {
-				break
+			if n--; n == 0 && len(out) > 0 {
+				break // the empty line would have no captures
 			}
 		}
 		out = append(out, c.Until...)
