@@ -399,6 +399,7 @@ func TestLimitsAreNamed(t *testing.T) {
 		"maxStreams":    {func(c *tempo.Config) { c.MaxStreams = 1 }, "/api/search", "{}"},
 		"maxSeries":     {func(c *tempo.Config) { c.MaxSeries = 2 }, "/api/metrics/query_range", "{} | rate() by (span.user)"},
 		"maxSamples":    {func(c *tempo.Config) { c.MaxSamples = 2 }, "/api/metrics/query_range", "{} | rate() by (span.user)"},
+		"maxSeries ":    {func(c *tempo.Config) { c.MaxSeries = 20 }, "/api/metrics/query_range", "{} | quantile_over_time(duration, .1, .2, .3) by (trace:id)"},
 		"timeout":       {func(c *tempo.Config) { c.Timeout = 1 }, "/api/search", "{}"},
 	} {
 		cfg := tempo.DefaultConfig()
@@ -406,7 +407,7 @@ func TestLimitsAreNamed(t *testing.T) {
 		require.NoError(t, cfg.Validate())
 		rec := get(t, newServer(t, store, cfg), tc.path, "", "q", tc.q)
 		require.GreaterOrEqual(t, rec.Code, 400, name)
-		require.Contains(t, rec.Body.String(), "query refused by "+name)
+		require.Contains(t, rec.Body.String(), "query refused by "+strings.TrimSpace(name))
 	}
 }
 

@@ -16,10 +16,10 @@ var (
 	ErrTooManySamples = errors.New("too many samples")
 )
 
-// Bounds limit the memory of an Aggregator.
+// Bounds limit the memory of an Aggregator, its answer included.
 type Bounds struct {
-	Series  int
-	Samples int // of all series, those of a histogram's buckets included
+	Series  int // of the answer, before second stages drop any
+	Samples int // of all series, and what is kept to compute them in samples' worth of memory
 	// Exemplars is how many to keep in all.
 	Exemplars int
 }
@@ -93,8 +93,9 @@ type Aggregator struct {
 type accumulator struct {
 	by        []Value
 	values    []float64
-	counts    []float64         // of AvgOverTime
-	buckets   map[bucketKey]int // of quantiles and histograms
+	counts    []float64            // of AvgOverTime
+	buckets   map[bucketKey]int    // of quantiles and histograms
+	bounds    map[float64]struct{} // of histograms: those that have a series
 	exemplars []Exemplar
 	lastStep  int // of the last exemplar
 }
@@ -194,8 +195,8 @@ func (a *Aggregator) find(by []Value) (*accumulator, error) {
 	if acc := a.series[string(a.key)]; acc != nil {
 		return acc, nil
 	}
-	if a.left.Series--; a.left.Series < 0 {
-		return nil, ErrTooManySeries
+	if err := a.charge(a.seriesOf()); err != nil {
+		return nil, err
 	}
 	acc := &accumulator{by: slices.Clone(by), lastStep: -1}
 	for i := range acc.by {
@@ -203,10 +204,10 @@ func (a *Aggregator) find(by []Value) (*accumulator, error) {
 	}
 	if a.m.Func == QuantileOverTime || a.m.Func == HistogramOverTime {
 		acc.buckets = map[bucketKey]int{}
-	} else {
-		if a.left.Samples -= a.interval.Steps(); a.left.Samples < 0 {
-			return nil, ErrTooManySamples
+		if a.m.Func == HistogramOverTime {
+			acc.bounds = map[float64]struct{}{}
 		}
+	} else {
 		acc.values = make([]float64, a.interval.Steps())
 		if a.m.Func > CountOverTime {
 			fill(acc.values, math.NaN())
@@ -220,6 +221,35 @@ func (a *Aggregator) find(by []Value) (*accumulator, error) {
 	return acc, nil
 }
 
+// bucketSamples is what a bucket in its map takes, in samples of 8 bytes.
+const bucketSamples = 5
+
+// seriesOf says how many series an accumulator makes at once, and how many samples with
+// them.
+func (a *Aggregator) seriesOf() (series, samples int) {
+	steps := a.interval.Steps()
+	switch a.m.Func {
+	case QuantileOverTime:
+		return len(a.m.Quantiles), len(a.m.Quantiles) * steps
+	case HistogramOverTime:
+		return 0, 0 // its series come with the values
+	case AvgOverTime:
+		return 1, 2 * steps
+	}
+	return 1, steps
+}
+
+// charge takes from what may still come, before the memory is taken.
+func (a *Aggregator) charge(series, samples int) error {
+	if a.left.Series -= series; a.left.Series < 0 {
+		return ErrTooManySeries
+	}
+	if a.left.Samples -= samples; a.left.Samples < 0 {
+		return ErrTooManySamples
+	}
+	return nil
+}
+
 func fill(values []float64, v float64) {
 	for i := range values {
 		values[i] = v
@@ -231,8 +261,8 @@ func (a *Aggregator) add(acc *accumulator, step int, v float64) error {
 		key := bucketKey{step, bucketOf(v)}
 		n := acc.buckets[key]
 		if n == 0 {
-			if a.left.Samples--; a.left.Samples < 0 {
-				return ErrTooManySamples
+			if err := a.newBucket(acc, key.bucket); err != nil {
+				return err
 			}
 		}
 		acc.buckets[key] = n + 1
@@ -253,6 +283,19 @@ func (a *Aggregator) add(acc *accumulator, step int, v float64) error {
 		acc.counts[step]++
 	}
 	return nil
+}
+
+// newBucket pays for a bucket, and for the series that it begins in a histogram.
+func (a *Aggregator) newBucket(acc *accumulator, bucket int) error {
+	if err := a.charge(0, bucketSamples); err != nil || a.m.Func != HistogramOverTime {
+		return err
+	}
+	bound := powerOfTwo(bucket)
+	if _, known := acc.bounds[bound]; known {
+		return nil
+	}
+	acc.bounds[bound] = struct{}{}
+	return a.charge(1, a.interval.Steps())
 }
 
 // exemplar keeps a span when it is the first of a run of spans of one step.

@@ -56,8 +56,8 @@ func (a *Aggregator) compare(start int64, step int) error {
 func (a *Aggregator) count(group comparedGroup, name string, v Value, step int) error {
 	attribute := group[name]
 	if attribute == nil {
-		if a.left.Series--; a.left.Series < 0 {
-			return ErrTooManySeries
+		if err := a.charge(1, a.interval.Steps()); err != nil { // its total
+			return err
 		}
 		attribute = &comparedAttribute{values: map[Value][]float64{}, total: make([]float64, a.interval.Steps())}
 		group[strings.Clone(name)] = attribute
@@ -66,17 +66,34 @@ func (a *Aggregator) count(group comparedGroup, name string, v Value, step int) 
 	counts := attribute.values[v]
 	if counts == nil {
 		if len(attribute.values) >= maxCompared {
+			if attribute.tooMany {
+				return nil
+			}
 			attribute.tooMany = true
-			return nil
+			return a.charge(1, a.interval.Steps()) // the mark, also when TopN is as many
 		}
-		if a.left.Samples -= a.interval.Steps(); a.left.Samples < 0 {
-			return ErrTooManySamples
+		if err := a.chargeValue(len(attribute.values)); err != nil {
+			return err
 		}
 		counts = make([]float64, a.interval.Steps())
 		attribute.values[v.Clone()] = counts
 	}
 	counts[step]++
 	return nil
+}
+
+// chargeValue pays for the counts of one more value of an attribute, and for the series
+// that it adds to the answer: its own, or the first beyond the most frequent ones the mark
+// that there are more.
+func (a *Aggregator) chargeValue(known int) error {
+	steps := a.interval.Steps()
+	switch {
+	case known < a.m.Compare.TopN:
+		return a.charge(1, steps)
+	case known == a.m.Compare.TopN:
+		return a.charge(1, 2*steps)
+	}
+	return a.charge(0, steps)
 }
 
 // compared are, for each group and attribute, the most frequent values and the total, and

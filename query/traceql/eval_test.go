@@ -397,6 +397,44 @@ func TestBounds(t *testing.T) {
 	require.NoError(t, agg.Observe(500, span(3)), "outside of the time nothing is kept")
 }
 
+// TestAnswersAreBounded has functions whose answers are larger than what they count by.
+func TestAnswersAreBounded(t *testing.T) {
+	for _, tc := range []struct {
+		query           string
+		series, samples int // the least that are enough for values 1 to 4 in 10 steps
+	}{
+		{"{ } | avg_over_time(span.n)", 1, 20},
+		{"{ } | avg_over_time(span.n) by (span.n)", 4, 80},
+		{"{ } | quantile_over_time(span.n, .1, .5, .9)", 3, 50},
+		{"{ } | quantile_over_time(span.n, .1, .5, .9) by (span.n)", 12, 140},
+		{"{ } | histogram_over_time(span.n)", 3, 50},
+		{"{ } | histogram_over_time(span.n) by (span.n)", 4, 60},
+		{"{ } | compare({ false }, 10)", 5, 50},
+		{"{ } | compare({ false }, 2)", 4, 60},
+	} {
+		t.Run(tc.query, func(t *testing.T) {
+			q, err := traceql.Parse(tc.query)
+			require.NoError(t, err)
+			run := func(series, samples int) ([]traceql.Series, error) {
+				agg := traceql.NewAggregator(q.Metrics, traceql.NewInterval(0, 100, 10), traceql.Bounds{Series: series, Samples: samples})
+				for n := range int64(4) {
+					if err := agg.Observe(5, testSpan{"span.n": number(n + 1)}); err != nil {
+						return nil, err
+					}
+				}
+				return agg.Series(), nil
+			}
+			out, err := run(tc.series, tc.samples)
+			require.NoError(t, err)
+			require.Len(t, out, tc.series)
+			_, err = run(tc.series-1, tc.samples)
+			require.ErrorIs(t, err, traceql.ErrTooManySeries)
+			_, err = run(tc.series, tc.samples-1)
+			require.ErrorIs(t, err, traceql.ErrTooManySamples)
+		})
+	}
+}
+
 func TestInterval(t *testing.T) {
 	i := traceql.NewInterval(13, 38, 10)
 	require.Equal(t, traceql.Interval{Start: 10, End: 40, Step: 10}, i)
