@@ -3,6 +3,7 @@ package spanmetrics
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/prometheus/common/model"
@@ -85,7 +86,10 @@ func (c Config) Validate() error {
 			errs = append(errs, fmt.Errorf("buckets: %s is not above the one before it", b))
 		}
 	}
-	for _, l := range c.Labels {
+	for i, l := range c.Labels {
+		if slices.Contains(c.Labels[:i], l) {
+			errs = append(errs, fmt.Errorf("labels: %q is there twice", l))
+		}
 		switch l {
 		case labelService, labelName, labelKind, labelStatus, "le", model.MetricNameLabel:
 			errs = append(errs, fmt.Errorf("labels: %q is set already", l))

@@ -176,24 +176,17 @@ func (g *Generator) collect(now int64) (samples []sample, written []*bool) {
 	g.graph.expire(now)
 	oldest := now - time.Duration(g.cfg.Idle).Milliseconds()
 	c := &collector{}
-	for hash, streams := range g.streams {
-		kept := streams[:0]
-		for _, s := range streams {
-			for key, op := range s.operations {
-				idle := op.used < oldest
-				c.operation(op, g.millis, idle)
-				if idle {
-					delete(s.operations, key)
-					g.series--
-				}
-			}
-			if len(s.operations) > 0 {
-				kept = append(kept, s)
+	for streamKey, s := range g.streams {
+		for key, op := range s.operations {
+			idle := op.used < oldest
+			c.operation(op, g.millis, idle)
+			if idle {
+				delete(s.operations, key)
+				g.series--
 			}
 		}
-		clear(streams[len(kept):])
-		if g.streams[hash] = kept; len(kept) == 0 {
-			delete(g.streams, hash)
+		if len(s.operations) == 0 {
+			delete(g.streams, streamKey)
 		}
 	}
 	if g.overflow != nil {

@@ -2,6 +2,7 @@ package spanmetrics
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -47,7 +48,8 @@ type Generator struct {
 	millis, seconds *bounds
 
 	mu       sync.Mutex
-	streams  map[uint64][]*stream // by hash of the stream's labels
+	streams  map[string]*stream // by streamKey
+	key      []byte             // of the stream at hand
 	series   int
 	overflow *operation
 	graph    *graph
@@ -56,9 +58,8 @@ type Generator struct {
 	flushMu sync.Mutex // one flush at a time
 }
 
-// stream is the spans of one stream by operation.
+// stream is the spans of all streams whose metrics carry the same labels, by operation.
 type stream struct {
-	source     labels.Labels // of the stream
 	service    string
 	kept       []labels.Label // those that metrics carry
 	operations map[operationKey]*operation
@@ -114,7 +115,7 @@ func New(opts Options) (*Generator, error) {
 		cfg: opts.Config, rows: opts.Rows, samples: opts.Samples, logger: opts.Logger, clock: opts.Clock,
 		metrics: newTelemetry(opts.Registerer),
 		millis:  newBounds(durations, time.Millisecond), seconds: newBounds(durations, time.Second),
-		streams: map[uint64][]*stream{},
+		streams: map[string]*stream{},
 		flushed: opts.Clock.Now().UnixMilli(),
 	}
 	g.graph = newGraph(g.cfg, g.seconds, g.metrics)
@@ -160,20 +161,36 @@ func (g *Generator) observe(b columnar.Batch) {
 	g.metrics.series.Set(float64(g.series))
 }
 
+func serviceOf(ls labels.Labels) string {
+	if v := ls.Get(labelService); v != "" {
+		return v
+	}
+	return unknownService
+}
+
+// appendStreamKey writes what the metrics of a stream carry. Streams that differ in other
+// labels only must be counted as one, since they write the same series.
+func (g *Generator) appendStreamKey(dst []byte, ls labels.Labels) []byte {
+	add := func(v string) {
+		dst = binary.AppendUvarint(dst, uint64(len(v)))
+		dst = append(dst, v...)
+	}
+	add(serviceOf(ls))
+	for _, name := range g.cfg.Labels {
+		add(ls.Get(name))
+	}
+	return dst
+}
+
 // stream returns what is counted of a stream.
 func (g *Generator) stream(ls labels.Labels) *stream {
-	hash := ls.Hash()
-	for _, s := range g.streams[hash] {
-		if labels.Equal(s.source, ls) {
-			return s
-		}
+	g.key = g.appendStreamKey(g.key[:0], ls)
+	if s := g.streams[string(g.key)]; s != nil {
+		return s
 	}
 	// Of streams without series of their own nothing is kept, so that streams cannot
 	// fill the memory.
-	s := &stream{source: ls, service: ls.Get(labelService), operations: map[operationKey]*operation{}}
-	if s.service == "" {
-		s.service = unknownService
-	}
+	s := &stream{service: serviceOf(ls), operations: map[operationKey]*operation{}}
 	for _, name := range g.cfg.Labels {
 		if v := ls.Get(name); v != "" {
 			s.kept = append(s.kept, labels.Label{Name: name, Value: v})
@@ -182,15 +199,13 @@ func (g *Generator) stream(ls labels.Labels) *stream {
 	return s
 }
 
-// keep makes the stream known, with labels of its own.
+// keep makes the stream at hand known, with labels of its own.
 func (g *Generator) keep(s *stream) {
-	s.source = s.source.Copy()
 	s.service = strings.Clone(s.service)
 	for i := range s.kept {
 		s.kept[i].Value = strings.Clone(s.kept[i].Value)
 	}
-	hash := s.source.Hash()
-	g.streams[hash] = append(g.streams[hash], s)
+	g.streams[string(g.key)] = s
 }
 
 // count adds one span, and reports false when it went to the overflow.

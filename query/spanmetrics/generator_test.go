@@ -66,6 +66,41 @@ func TestCallsAndDurations(t *testing.T) {
 	require.Zero(t, r.own("yagura_spanmetrics_refused_samples_total"))
 }
 
+// TestStreamsThatDifferInOtherLabels has streams whose metrics carry the same labels:
+// they are counted together, as they are written.
+func TestStreamsThatDifferInOtherLabels(t *testing.T) {
+	r := newRig(t, func(c *spanmetrics.Config) { c.Labels = []string{"namespace"} })
+	stream := func(spans int, pairs ...string) columnar.Stream {
+		one := r.batch(get(traces.KindServer, time.Millisecond)).Streams[0].Rows[0]
+		s := columnar.Stream{Labels: labels.FromStrings(pairs...)}
+		for range spans {
+			s.Rows = append(s.Rows, one)
+		}
+		return s
+	}
+	for range 2 {
+		for _, streams := range [][]columnar.Stream{
+			{stream(1, "service_name", "shop", "namespace", "prod", "pod", "a"), stream(2, "service_name", "shop", "namespace", "prod", "pod", "b")},
+			{stream(4, "service_name", "shop", "namespace", "prod")},
+			{stream(8, "service_name", "shop", "namespace", "test", "pod", "a")},
+			{stream(16, "namespace", "prod"), stream(32, "service_name", "unknown_service", "namespace", "prod")},
+		} {
+			_, err := r.Generator.Append(t.Context(), columnar.Batch{Table: columnar.Spans, Streams: streams})
+			require.NoError(t, err)
+		}
+		r.pass(10 * time.Second)
+	}
+	key := func(service, namespace string) string {
+		return fmt.Sprintf(`{namespace=%q, service_name=%q, span_kind="SPAN_KIND_SERVER", span_name="GET /", status_code="STATUS_CODE_UNSET"}`, namespace, service)
+	}
+	require.Equal(t, map[string][]float64{
+		key("shop", "prod"):            {0, 7, 14},
+		key("shop", "test"):            {0, 8, 16},
+		key("unknown_service", "prod"): {0, 48, 96},
+	}, r.values(calls))
+	require.EqualValues(t, 3, r.own("yagura_spanmetrics_series"))
+}
+
 func TestOnlyWhatWasStoredIsCounted(t *testing.T) {
 	r := newRig(t)
 	ctx := context.Background()
