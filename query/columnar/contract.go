@@ -256,9 +256,11 @@ func (b *ColumnBatch) Len() int { return len(b.Timestamps) }
 
 // Stats says what a query cost.
 type Stats struct {
-	BlocksTotal     int64 // blocks of the matching streams and time range
-	BlocksSkipped   int64 // of these, never decoded
-	BlocksLost      int64 // failed their checksum: their rows are missing from the answer
+	BlocksTotal   int64 // blocks of the matching streams and time range
+	BlocksSkipped int64 // of these, never decoded
+	// BlocksLost failed their checksum: their rows are missing from the answer. A part
+	// that cannot be opened counts as one, if its time range is asked for.
+	BlocksLost      int64
 	Bytes           int64 // uncompressed bytes decoded
 	CompressedBytes int64
 	Rows            int64 // rows decoded

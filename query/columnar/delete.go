@@ -168,7 +168,7 @@ func (s *Store) setDeletions(after []*deletion) {
 // lostTo reports whether a part that cannot be opened may hold rows of the
 // deletion: they are still on disk, and would come back with a repair.
 func (s *Store) lostTo(d *deletion) bool {
-	return slices.ContainsFunc(s.lostParts, func(m partMeta) bool { return d.number > m.Purged && d.overlaps(&m) })
+	return slices.ContainsFunc(s.lostParts, func(l lostPart) bool { return d.number > l.Purged && d.overlaps(&l.partMeta) })
 }
 
 func unforgotten(all []*deletion, now time.Time) []*deletion {

@@ -161,11 +161,11 @@ func (s *Store) commitParts(m manifest, added, removed []*part, also func(), fre
 	for _, d := range deletions {
 		m.Deletions = append(m.Deletions, d.entry())
 	}
-	m.Parts = append([]partMeta(nil), s.lostParts...)
+	m.Parts = s.lostMetas()
 	for _, p := range kept {
 		m.Parts = append(m.Parts, p.current())
 	}
-	if err := s.storeManifest(m, len(added) == 0 && len(removed) > 0); err != nil {
+	if err := s.storeManifest(m, len(added) == 0 && len(m.Parts) < len(s.manifest.Parts)); err != nil {
 		return err
 	}
 	s.setDeletions(deletions)

@@ -23,7 +23,7 @@ func (s *Store) Streams(ctx context.Context, t Table, tenants []Tenant, from, to
 			candidates = append(candidates, st)
 		}
 	}
-	parts, mems := s.hold(t, from, to)
+	parts, mems, _ := s.hold(t, from, to)
 	defer release(parts)
 	for _, m := range mems {
 		for _, run := range m.snapshot(candidates, from, to) {
@@ -75,11 +75,11 @@ func (s *Store) lookupAllowed(ctx context.Context, t Table) error {
 }
 
 // hold takes the parts and memory tables that may have rows in [from, to), older
-// data first. Taken together under one lock they hold each row once.
-func (s *Store) hold(t Table, from, to int64) ([]*part, []*memTable) {
+// data first, and counts the parts that are lost. Taken together under one lock they
+// hold each row once.
+func (s *Store) hold(t Table, from, to int64) (parts []*part, mems []*memTable, lost int64) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	var parts []*part
 	for _, p := range s.parts {
 		if p.Table == t && p.overlaps(from, to) {
 			p.hold()
@@ -87,9 +87,9 @@ func (s *Store) hold(t Table, from, to int64) ([]*part, []*memTable) {
 		}
 	}
 	if s.sealed != nil {
-		return parts, []*memTable{s.sealed.mem, s.mem}
+		mems = append(mems, s.sealed.mem)
 	}
-	return parts, []*memTable{s.mem}
+	return parts, append(mems, s.mem), s.lostWithin(t, from, to)
 }
 
 func release(parts []*part) {

@@ -286,11 +286,8 @@ func (s *Store) openParts() error {
 			return err
 		}
 		if err != nil {
-			// The rest of the store is worth more than a clean start. The part stays
-			// listed and on disk for whoever wants to repair it.
-			s.metrics.rowsLost.WithLabelValues(m.Table.String()).Add(float64(m.Rows))
-			s.log.Error("part cannot be opened; its rows are missing", "file", s.partPath(m), "rows", m.Rows, "err", err)
-			s.lostParts = append(s.lostParts, m)
+			// The rest of the store is worth more than a clean start.
+			s.lose(m, err)
 			continue
 		}
 		p.hidden.Store(s.hidden(p, nil, s.deletions))

@@ -43,16 +43,18 @@ func (s *Store) Retain(ctx context.Context, before time.Time) error {
 		}
 	}
 	s.mu.RUnlock()
-	lost := s.lostParts[:0:0]
-	for _, m := range s.lostParts {
-		if m.Latest >= limit {
-			lost = append(lost, m)
+	var lost []droppedLost
+	for _, l := range s.lostParts {
+		if l.Latest < limit {
+			lost = append(lost, droppedLost{l, dropRequested})
 		}
 	}
-	if !changed && len(drops) == 0 && len(lost) == len(s.lostParts) {
+	if err := s.dropLost(lost); err != nil {
+		return fmt.Errorf("retain: %w", err)
+	}
+	if !changed && len(drops) == 0 {
 		return nil
 	}
-	s.lostParts = lost
 	if err := s.dropParts(drops); err != nil {
 		return fmt.Errorf("retain: %w", err)
 	}
@@ -76,12 +78,13 @@ type droppedPart struct {
 }
 
 // dropParts takes parts out of the store, but for those that something else has
-// taken out since the caller looked. The caller holds commitMu.
-func (s *Store) dropParts(drops []droppedPart) error {
+// taken out since the caller looked. Called with none it writes down what changed of
+// the others. The caller holds commitMu.
+func (s *Store) dropParts(wanted []droppedPart) error {
 	s.mu.RLock()
-	drops = slices.DeleteFunc(slices.Clone(drops), func(d droppedPart) bool { return !slices.Contains(s.parts, d.part) })
+	drops := slices.DeleteFunc(slices.Clone(wanted), func(d droppedPart) bool { return !slices.Contains(s.parts, d.part) })
 	s.mu.RUnlock()
-	if len(drops) == 0 {
+	if len(drops) == 0 && len(wanted) > 0 {
 		return nil
 	}
 	removed := make([]*part, len(drops))
@@ -143,6 +146,10 @@ func (s *Store) applyRetention() error {
 			p.hidden.Store(h)
 		}
 	}
+	for i := range s.lostParts {
+		l := &s.lostParts[i]
+		input = append(input, retentionPart{bytes: l.size, latest: l.Latest, keepFrom: s.keepLostFrom(l)})
+	}
 	disk, err := s.diskUse()
 	if err != nil {
 		return err
@@ -151,9 +158,20 @@ func (s *Store) applyRetention() error {
 	if len(plan) == 0 {
 		return nil
 	}
-	drops := make([]droppedPart, len(plan))
-	for i, d := range plan {
-		drops[i] = droppedPart{parts[d.part], d.reason}
+	var drops []droppedPart
+	var lost []droppedLost
+	for _, d := range plan {
+		if d.part < len(parts) {
+			drops = append(drops, droppedPart{parts[d.part], d.reason})
+		} else {
+			lost = append(lost, droppedLost{s.lostParts[d.part-len(parts)], d.reason})
+		}
+	}
+	if err := s.dropLost(lost); err != nil {
+		return err
+	}
+	if len(drops) == 0 {
+		return nil
 	}
 	if err := s.dropParts(drops); err != nil {
 		return err

@@ -55,8 +55,16 @@ func (s *selection) hold() {
 	for i, st := range s.streams {
 		s.refs[st] = uint32(i)
 	}
-	if len(s.streams) > 0 {
-		s.parts, s.mems = s.store.hold(s.query.Table, s.from, s.to)
+	if s.from >= s.to {
+		return
+	}
+	parts, mems, lost := s.store.hold(s.query.Table, s.from, s.to)
+	s.meter.total.Add(lost)
+	s.meter.lost.Add(lost)
+	if len(s.streams) == 0 {
+		release(parts)
+	} else {
+		s.parts, s.mems = parts, mems
 		for _, p := range s.parts {
 			if h := p.hidden.Load(); h != nil {
 				if s.hidden == nil {

@@ -67,7 +67,7 @@ type Store struct {
 	// commitMu serializes changes of the manifest; take it before mu.
 	commitMu      sync.Mutex
 	manifest      manifest
-	lostParts     []partMeta  // listed but unreadable
+	lostParts     []lostPart  // listed but unreadable; changes take mu too
 	deletions     []*deletion // oldest first
 	floors        []int64     // the least timestamp that each rule keeps; nil before the first look at the clock
 	manifestBytes int64       // size of the manifest
