@@ -273,12 +273,14 @@ func TestLimitsNameThemselves(t *testing.T) {
 		"maxSeries":      {func(c *logs.Config) { c.MaxSeries = 10 }, `count_over_time({app="x"}[1m])`},
 		"maxInnerSeries": {func(c *logs.Config) { c.MaxInnerSeries = 10 }, `topk(1, count_over_time({app="x"}[1m]))`},
 		// Functions that count hold no samples.
-		"maxWindowSamples": {func(c *logs.Config) { c.MaxWindowSamples = 60 }, `quantile_over_time(0.5, {app="x"} | unwrap pod [1m]) by (app)`},
-		"maxAnswerBytes":   {func(c *logs.Config) { c.MaxAnswerBytes = 100 }, `{app="x"}`},
-		"maxPoints":        {func(c *logs.Config) { c.MaxPoints = 100 }, `count_over_time({app="x"}[1m])`},
-		"maxQueryRows":     {func(c *logs.Config) { c.MaxQueryRows = 20 }, `{app="x"}`},
-		"maxQueryBytes":    {func(c *logs.Config) { c.MaxQueryBytes = 50 }, `{app="x"}`},
-		"maxStreams":       {func(c *logs.Config) { c.MaxStreams = 20 }, `{app="x"}`},
+		"maxWindowSamples":      {func(c *logs.Config) { c.MaxWindowSamples = 60 }, `quantile_over_time(0.5, {app="x"} | unwrap pod [1m]) by (app)`},
+		"maxWindowReads":        {func(c *logs.Config) { c.MaxWindowReads = 1000 }, `quantile_over_time(0.5, {app="x"} | unwrap pod [1m]) by (app)`},
+		"maxWindowReads, LogQL": {func(c *logs.Config) { c.MaxWindowReads = 1000 }, `quantile_over_time(0.5, {app="x"} | line_format "{{.app}}" |= "x" | unwrap pod [1m]) by (app)`},
+		"maxAnswerBytes":        {func(c *logs.Config) { c.MaxAnswerBytes = 100 }, `{app="x"}`},
+		"maxPoints":             {func(c *logs.Config) { c.MaxPoints = 100 }, `count_over_time({app="x"}[1m])`},
+		"maxQueryRows":          {func(c *logs.Config) { c.MaxQueryRows = 20 }, `{app="x"}`},
+		"maxQueryBytes":         {func(c *logs.Config) { c.MaxQueryBytes = 50 }, `{app="x"}`},
+		"maxStreams":            {func(c *logs.Config) { c.MaxStreams = 20 }, `{app="x"}`},
 	} {
 		for _, flags := range []string{"", "categorize-labels"} {
 			t.Run(name+" "+flags, func(t *testing.T) {
@@ -288,7 +290,7 @@ func TestLimitsNameThemselves(t *testing.T) {
 					"query": {tc.query}, "start": {nsParam(0)}, "end": {nsParam(time.Minute)}, "step": {"1s"}, "limit": {"1000"},
 				}, "X-Loki-Response-Encoding-Flags", flags)
 				require.Equal(t, http.StatusBadRequest, rec.Code, rec.Body.String())
-				require.Contains(t, rec.Body.String(), "query refused by "+name)
+				require.Contains(t, rec.Body.String(), "query refused by "+strings.TrimSuffix(name, ", LogQL"))
 			})
 		}
 	}

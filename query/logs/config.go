@@ -33,6 +33,10 @@ type Config struct {
 	// ([5m]) when its windows overlap or its aggregation needs all of them at once.
 	// Each takes about 32 bytes. Functions that count lines or bytes hold none.
 	MaxWindowSamples int `json:"maxWindowSamples"`
+	// MaxWindowReads is how many samples the overlapping windows of a metric query may
+	// go through, all steps together: each sample counts once for every window that it
+	// is in. Functions that count lines or bytes go through none.
+	MaxWindowReads int64 `json:"maxWindowReads"`
 	// MaxAnswerBytes bounds the lines and labels of one log query's answer, which is
 	// held in memory.
 	MaxAnswerBytes int64 `json:"maxAnswerBytes"`
@@ -67,6 +71,7 @@ func DefaultConfig() Config {
 		MaxPoints:        20_000_000,
 		MaxInnerSeries:   500_000,
 		MaxWindowSamples: 20_000_000,
+		MaxWindowReads:   4_000_000_000,
 		MaxAnswerBytes:   256 << 20,
 		MaxConcurrent:    16,
 		Timeout:          model.Duration(time.Minute),
@@ -95,6 +100,7 @@ func (c Config) Validate() error {
 		{"maxPoints", int64(c.MaxPoints), true},
 		{"maxInnerSeries", int64(c.MaxInnerSeries), true},
 		{"maxWindowSamples", int64(c.MaxWindowSamples), false},
+		{"maxWindowReads", c.MaxWindowReads, false},
 		{"maxAnswerBytes", c.MaxAnswerBytes, false},
 		{"maxConcurrent", int64(c.MaxConcurrent), true},
 		{"timeout", int64(c.Timeout), true},

@@ -130,6 +130,9 @@ func joinRange(ctx context.Context, ev logql.StepEvaluator, maxSeries int) (prom
 		if !ok {
 			break
 		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		for _, s := range r.SampleVector() {
 			hash := labels.StableHash(s.Metric)
 			i, ok := index[hash]
@@ -244,7 +247,7 @@ func (q *querier) pushRange(ctx context.Context, expr syntax.SampleExpr, r *synt
 			return nil, q.exec.fail(err)
 		}
 	}
-	return newRangeEvaluator(q.exec, leaf, src), nil
+	return newRangeEvaluator(ctx, q.exec, leaf, src), nil
 }
 
 // leaf is a range aggregation to push down.

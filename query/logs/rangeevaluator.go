@@ -79,6 +79,7 @@ func innerSeriesError(limit int) error {
 
 // rangeEvaluator is a range aggregation and the sum above it, if there is one.
 type rangeEvaluator struct {
+	ctx    context.Context
 	exec   *execution
 	leaf   leaf
 	src    windowSource
@@ -90,8 +91,8 @@ type rangeEvaluator struct {
 	err    error
 }
 
-func newRangeEvaluator(exec *execution, l leaf, src windowSource) *rangeEvaluator {
-	e := &rangeEvaluator{exec: exec, leaf: l, src: src, k: -1}
+func newRangeEvaluator(ctx context.Context, exec *execution, l leaf, src windowSource) *rangeEvaluator {
+	e := &rangeEvaluator{ctx: ctx, exec: exec, leaf: l, src: src, k: -1}
 	if l.sum != nil {
 		e.sum = newSummer(*l.sum)
 	}
@@ -101,7 +102,8 @@ func newRangeEvaluator(exec *execution, l leaf, src windowSource) *rangeEvaluato
 	return e
 }
 
-// advance computes the next window and reports false at the end.
+// advance computes the next window and reports false at the end. It looks at the
+// context itself: once the rows are read, no call of the store does.
 func (e *rangeEvaluator) advance() bool {
 	if e.err != nil {
 		return false
@@ -109,7 +111,10 @@ func (e *rangeEvaluator) advance() bool {
 	if e.k++; e.k >= e.leaf.win.n {
 		return false
 	}
-	if e.points, e.err = e.src.window(e.k, e.points[:0]); e.err != nil {
+	if e.points, e.err = e.src.window(e.k, e.points[:0]); e.err == nil {
+		e.err = e.ctx.Err()
+	}
+	if e.err != nil {
 		e.err = e.exec.fail(e.err)
 		return false
 	}

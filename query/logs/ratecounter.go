@@ -48,7 +48,8 @@ func (f evaluatorFactory) rateCounter(ctx context.Context, e *syntax.RangeAggreg
 		step = 1
 	}
 	return &rateCounterEvaluator{
-		it: iter.NewPeekingSampleIterator(it), width: e.Left.Interval, offset: offset.Nanoseconds(),
+		ctx: ctx,
+		it:  iter.NewPeekingSampleIterator(it), width: e.Left.Interval, offset: offset.Nanoseconds(),
 		step: step, end: p.End().UnixNano(), current: p.Start().UnixNano() - step,
 		windows: map[string]*counterWindow{},
 	}, nil
@@ -56,6 +57,7 @@ func (f evaluatorFactory) rateCounter(ctx context.Context, e *syntax.RangeAggreg
 
 // rateCounterEvaluator slides a window over the samples of each series.
 type rateCounterEvaluator struct {
+	ctx                        context.Context
 	it                         iter.PeekingSampleIterator
 	width                      time.Duration
 	offset, step, end, current int64 // nanoseconds
@@ -77,7 +79,10 @@ func (r *rateCounterEvaluator) Next() (bool, int64, logql.StepResult) {
 	}
 	to := r.current - r.offset
 	from := to - r.width.Nanoseconds()
-	if r.err = r.slide(from, to); r.err != nil {
+	if r.err = r.slide(from, to); r.err == nil {
+		r.err = r.ctx.Err()
+	}
+	if r.err != nil {
 		return false, 0, logql.SampleVector{}
 	}
 	ts := r.current / int64(time.Millisecond)

@@ -53,7 +53,7 @@ func (q *querier) rowSource(ctx context.Context, l leaf) (windowSource, error) {
 	if _, err := q.push(ctx, &query, stages); err != nil {
 		return nil, err
 	}
-	r := &rowSource{leaf: l, series: newSeriesTable(q.exec.cfg), keep: newKeeper(l, q.exec.cfg)}
+	r := &rowSource{leaf: l, series: newSeriesTable(q.exec.cfg), keep: newKeeper(ctx, l, q.exec.cfg)}
 	var err error
 	if r.memo, err = newMemoPlan(l, stages); err != nil {
 		return nil, err
@@ -184,19 +184,24 @@ func (r *rowSource) extract(st *rowStream, ts int64, out *outcome) error {
 func (r *rowSource) table() *seriesTable { return r.series }
 func (r *rowSource) close() error        { return r.sel.close() }
 
-func newKeeper(l leaf, cfg Config) keeper {
+func newKeeper(ctx context.Context, l leaf, cfg Config) keeper {
 	switch {
 	case !l.win.overlap():
 		return &singleWindow{agg: l.agg, limit: cfg.MaxWindowSamples, width: l.win.width}
 	case l.agg.ofLines():
 		return &bucketWindow{agg: l.agg, win: l.win, bucket: l.win.bucket()}
 	}
-	return &sampleWindow{agg: l.agg, win: l.win, limit: cfg.MaxWindowSamples}
+	return &sampleWindow{ctx: ctx, agg: l.agg, win: l.win, limit: cfg.MaxWindowSamples, maxReads: cfg.MaxWindowReads}
 }
 
 func windowSamplesError(limit int, width int64) error {
 	return &LimitError{Limit: "maxWindowSamples", Detail: fmt.Sprintf(
 		"it holds more than %d samples within %s; shorten the range in brackets or filter more", limit, time.Duration(width))}
+}
+
+func windowReadsError(limit int64) error {
+	return &LimitError{Limit: "maxWindowReads", Detail: fmt.Sprintf(
+		"its overlapping windows go through more than %d samples; choose a longer step, a shorter range in brackets, or filter more", limit)}
 }
 
 // singleWindow is for windows that have no row in common: the series of the last
@@ -301,6 +306,7 @@ func (w *bucketWindow) window(k int, points []point) []point {
 // the order of their additions: like LogQL it holds the samples of the window and
 // goes through them at each step.
 type sampleWindow struct {
+	ctx    context.Context
 	agg    aggregation
 	win    windows
 	series [][]sample
@@ -308,7 +314,14 @@ type sampleWindow struct {
 	acc    accumulator
 	limit  int
 	held   int
+	// reads is how many samples all the windows together go through.
+	reads, maxReads int64
+	sinceCheck      int
 }
+
+// contextSamples is how many samples are gone through between two looks at the
+// context.
+const contextSamples = 1 << 14
 
 type sample struct {
 	ts int64
@@ -324,9 +337,13 @@ func (w *sampleWindow) add(series int32, ts int64, v float64) error {
 	if w.held++; w.limit > 0 && w.held > w.limit {
 		return windowSamplesError(w.limit, w.win.width)
 	}
+	if w.reads += w.win.holding(ts); w.maxReads > 0 && w.reads > w.maxReads {
+		return windowReadsError(w.maxReads)
+	}
 	return nil
 }
 
+// window stops early when the context is done, which its caller looks at.
 func (w *sampleWindow) window(k int, points []point) []point {
 	from := w.win.from(k)
 	w.active.filter(func(n int32) bool {
@@ -340,6 +357,12 @@ func (w *sampleWindow) window(k int, points []point) []point {
 		w.series[n] = s
 		if len(s) == 0 {
 			return false
+		}
+		if w.sinceCheck += len(s); w.sinceCheck > contextSamples {
+			w.sinceCheck = 0
+			if w.ctx.Err() != nil {
+				return true
+			}
 		}
 		w.acc.reset()
 		for _, x := range s {

@@ -18,10 +18,13 @@ type windowGuard struct {
 	head          int64 // the newest bucket's number
 	counts        [windowBuckets + 1]int64
 	total         int64
+	// reads is how many samples all the windows together go through, at most: each is in
+	// perSample of them.
+	reads, perSample, maxReads int64
 }
 
 // newWindowGuard returns nil for queries that keep no samples.
-func newWindowGuard(limit int, expr syntax.SampleExpr, req Request) *windowGuard {
+func newWindowGuard(limit int, maxReads int64, expr syntax.SampleExpr, req Request) *windowGuard {
 	var r *syntax.RangeAggregationExpr
 	expr.Walk(func(e syntax.Expr) bool {
 		if found, ok := e.(*syntax.RangeAggregationExpr); ok && r == nil {
@@ -29,7 +32,7 @@ func newWindowGuard(limit int, expr syntax.SampleExpr, req Request) *windowGuard
 		}
 		return r == nil
 	})
-	if r == nil || limit <= 0 {
+	if r == nil || limit <= 0 && maxReads <= 0 {
 		return nil
 	}
 	overlap := r.Left.Interval >= req.Step && !req.Start.Equal(req.End)
@@ -37,7 +40,11 @@ func newWindowGuard(limit int, expr syntax.SampleExpr, req Request) *windowGuard
 	if !overlap && !all {
 		return nil
 	}
-	return &windowGuard{limit: int64(limit), bucket: max(1, int64(r.Left.Interval/windowBuckets))}
+	g := &windowGuard{limit: int64(limit), bucket: max(1, int64(r.Left.Interval/windowBuckets)), perSample: 1, maxReads: maxReads}
+	if req.Step > 0 {
+		g.perSample = min(int64(r.Left.Interval/req.Step), int64(req.End.Sub(req.Start)/req.Step)) + 1
+	}
+	return g
 }
 
 // add counts a sample. Samples come in the order of their time.
@@ -59,7 +66,10 @@ func (g *windowGuard) add(ts int64) error {
 		*next = 0
 	}
 	g.counts[slot(n)]++
-	if g.total++; g.total > g.limit {
+	if g.reads += g.perSample; g.maxReads > 0 && g.reads > g.maxReads {
+		return windowReadsError(g.maxReads)
+	}
+	if g.total++; g.limit > 0 && g.total > g.limit {
 		return &LimitError{Limit: "maxWindowSamples", Detail: fmt.Sprintf(
 			"it holds more than %d samples within %s; shorten the range in brackets or filter more", g.limit, time.Duration(g.bucket*windowBuckets))}
 	}

@@ -53,6 +53,6 @@ func TestWindowGuardIsForQueriesThatKeepSamples(t *testing.T) {
 	} {
 		expr, err := syntax.ParseSampleExpr(tc.query)
 		require.NoError(t, err)
-		require.Equal(t, tc.want, newWindowGuard(10, expr, tc.req) != nil, tc.query)
+		require.Equal(t, tc.want, newWindowGuard(10, 0, expr, tc.req) != nil, tc.query)
 	}
 }

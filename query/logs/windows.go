@@ -64,3 +64,17 @@ func (w windows) bucket() int64 {
 	}
 	return a
 }
+
+// holding is how many windows the time is in.
+func (w windows) holding(ts int64) int64 {
+	// Window k has it when end(k)-width < ts <= end(k).
+	before := int64(0) // windows that end before it
+	if d := ts - w.first; d > 0 {
+		before = (d-1)/w.step + 1
+	}
+	d := ts + w.width - 1 - w.first
+	if d < 0 {
+		return 0
+	}
+	return max(0, min(int64(w.n), d/w.step+1)-before)
+}
