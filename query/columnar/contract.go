@@ -385,7 +385,8 @@ type Deleter interface {
 	// Streams, NewestTimestamp and the Catalog may still tell of them. It returns the
 	// deletion's ID.
 	Delete(ctx context.Context, d Deletion) (string, error)
-	// Deletions lists them, oldest first; finished ones are forgotten after a day.
+	// Deletions lists them, oldest first; finished ones are forgotten after a day,
+	// or earlier when there are very many, and keep no predicates.
 	Deletions(ctx context.Context) ([]Deletion, error)
 	// CancelDeletion makes the rows that are still on disk visible again. An unknown
 	// or finished one is ErrNoDeletion.

@@ -1,6 +1,7 @@
 package columnar
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -17,12 +18,18 @@ import (
 const (
 	// deletionMemory is how long a finished deletion is listed.
 	deletionMemory = 24 * time.Hour
-	// maxDeletions bounds the unfinished deletions, which each query evaluates.
-	maxDeletions = 1000
+	// maxDeletions and maxDeletionsBytes bound the unfinished deletions and their texts,
+	// which each query evaluates and each manifest holds.
+	maxDeletions      = 1000
+	maxDeletionsBytes = 4 << 20
+	// maxFinished and maxFinishedBytes bound the finished ones that are listed.
+	maxFinished      = 1000
+	maxFinishedBytes = 256 << 10
 )
 
 // Delete implements Deleter. It is refused with ErrFull when too many deletions are
-// unfinished, and with ErrTooLarge when its texts are too long. The rows are
+// unfinished or their texts are too long in all, and with ErrTooLarge when the texts
+// of this one are. The rows are
 // gone from Select and Count at once; Streams, NewestTimestamp and the catalogue
 // follow when they leave the disk, but for blocks of which the catalogue knows
 // without reading them that nothing is left.
@@ -44,13 +51,14 @@ func (s *Store) Delete(ctx context.Context, d Deletion) (string, error) {
 	}
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
-	unfinished := 0
+	unfinished, size := 0, 0
 	for _, other := range s.deletions {
 		if other.ID == d.ID {
 			return "", fmt.Errorf("delete: there is a deletion %q already", d.ID)
 		}
 		if !other.Done {
 			unfinished++
+			size += other.size()
 		}
 	}
 	if unfinished >= maxDeletions {
@@ -61,6 +69,9 @@ func (s *Store) Delete(ctx context.Context, d Deletion) (string, error) {
 	fresh, err := compileDeletion(d, m.LastDeletion)
 	if err != nil {
 		return "", err
+	}
+	if size += fresh.size(); size > maxDeletionsBytes {
+		return "", fmt.Errorf("delete: unfinished deletions would have %d bytes: %w", size, ErrFull)
 	}
 	if err := s.commitDeletions(m, append(slices.Clone(s.deletions), fresh), fresh); err != nil {
 		return "", fmt.Errorf("delete: %w", err)
@@ -171,8 +182,26 @@ func (s *Store) lostTo(d *deletion) bool {
 	return slices.ContainsFunc(s.lostParts, func(l lostPart) bool { return d.number > l.Purged && d.overlaps(&l.partMeta) })
 }
 
+// unforgotten leaves out those that were done long ago, and of the others that are
+// done those that ended first if they are too many.
 func unforgotten(all []*deletion, now time.Time) []*deletion {
-	return slices.DeleteFunc(slices.Clone(all), func(d *deletion) bool { return d.Done && now.Sub(d.ended) > deletionMemory })
+	var finished []*deletion
+	for _, d := range all {
+		if d.Done && now.Sub(d.ended) <= deletionMemory {
+			finished = append(finished, d)
+		}
+	}
+	slices.SortStableFunc(finished, func(a, b *deletion) int {
+		return cmp.Or(b.ended.Compare(a.ended), cmp.Compare(b.number, a.number))
+	})
+	listed, size := map[*deletion]bool{}, 0
+	for _, d := range finished {
+		if size += d.size(); size > maxFinishedBytes || len(listed) == maxFinished {
+			break
+		}
+		listed[d] = true
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(d *deletion) bool { return d.Done && !listed[d] })
 }
 
 // loadDeletions makes those of the manifest ready.

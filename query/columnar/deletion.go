@@ -163,9 +163,11 @@ func (d *deletion) streamsOf(p *part) []bool {
 	return out
 }
 
-// done is the deletion after its rows have left the disk.
+// done is the deletion after its rows have left the disk: what it was about is only
+// what the user wrote from then on, for the list.
 func (d *deletion) done(now time.Time) *deletion {
-	out := *d
-	out.Done, out.ended = true, now
-	return &out
+	out := &deletion{number: d.number, ended: now}
+	out.ID, out.Table, out.From, out.To = d.ID, d.Table, d.From, d.To
+	out.Created, out.Query, out.Done = d.Created, d.Query, true
+	return out
 }
