@@ -3,7 +3,9 @@ package columnar
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+	"syscall"
 
 	"github.com/yagura-dev/yagura/query/columnar/shred"
 )
@@ -53,7 +55,8 @@ func (e *damageError) Error() string {
 
 func (e *damageError) Unwrap() error { return e.err }
 
-// readError is a read that failed, which says nothing about the data.
+// readError is a read that failed, which says nothing about the data. A query takes
+// one of a bad sector for damage too; a rewrite must not, since the rows may be there.
 type readError struct{ error }
 
 func (e *readError) Unwrap() error { return e.error }
@@ -177,7 +180,11 @@ func (r *blockReader) read(offset int64, n int, buf *[]byte) ([]byte, error) {
 	out := slices.Grow((*buf)[:0], n)[:n]
 	*buf = out
 	if _, err := r.part.file.ReadAt(out, offset); err != nil {
-		return nil, &readError{fmt.Errorf("read %s at offset %d: %w", r.part.path, offset, err)}
+		failed := &readError{fmt.Errorf("read %s at offset %d: %w", r.part.path, offset, err)}
+		if errors.Is(err, syscall.EIO) || errors.Is(err, io.EOF) {
+			return nil, &damageError{path: r.part.path, offset: r.meta.offset, what: "unreadable", err: failed}
+		}
+		return nil, failed
 	}
 	r.compressed += int64(n)
 	return out, nil

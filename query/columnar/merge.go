@@ -45,6 +45,9 @@ func (s *Store) mergeLoop() {
 				// Nothing is lost but time; the next flush tries again.
 				s.metrics.merges.WithLabelValues("failed").Inc()
 				s.log.Error("cannot merge parts", "parts", len(parts), "err", err)
+				if s.restAfter(err, parts) {
+					continue
+				}
 				break
 			}
 			s.metrics.merges.WithLabelValues("ok").Inc()
@@ -56,7 +59,7 @@ func (s *Store) mergeLoop() {
 func (s *Store) pickMerge() []*part {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for _, group := range groupByDay(s.parts, s.deletionIsFresh) {
+	for _, group := range groupByDay(s.parts, func(p *part) bool { return s.deletionIsFresh(p) || s.rests(p) }) {
 		sizes := make([]int64, len(group))
 		for i, p := range group {
 			sizes[i] = p.Bytes
@@ -304,14 +307,14 @@ func (sc *partScanner) advance() (bool, error) {
 		}
 		err := sc.load(b)
 		var damage *damageError
-		if errors.As(err, &damage) {
+		if errors.As(err, &damage) && !errors.As(err, new(*readError)) {
 			sc.store.metrics.corrupt.WithLabelValues("block").Inc()
 			sc.store.metrics.rowsLost.WithLabelValues(sc.part.Table.String()).Add(float64(b.rows))
 			sc.store.log.Error("a merge leaves a damaged block behind; its rows are lost", "err", err, "rows", b.rows)
 			continue
 		}
 		if err != nil {
-			return false, err
+			return false, &unreadablePart{sc.part, err}
 		}
 		sc.loaded, sc.run, sc.row = true, 0, 0
 		sc.left = sc.reader.header.runs[0].rows

@@ -2,6 +2,7 @@ package columnar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -18,8 +19,10 @@ func workers(limit, tasks int) int {
 	return min(limit, tasks)
 }
 
+var errPanic = errors.New("panic")
+
 // panicked is the error for what recover returned; it says where.
-func panicked(v any) error { return fmt.Errorf("panic: %v\n%s", v, debug.Stack()) }
+func panicked(v any) error { return fmt.Errorf("%w: %v\n%s", errPanic, v, debug.Stack()) }
 
 // guarded calls do, and turns a panic into an error. Nobody but the goroutine that
 // panics can recover, and those of the store have no caller that would.

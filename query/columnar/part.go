@@ -50,6 +50,8 @@ type part struct {
 	users    atomic.Int64
 	obsolete atomic.Bool // remove the file when the last user is gone
 
+	rest restPeriod // after rewrites that failed
+
 	damageNamed atomic.Bool // a damaged section was logged
 }
 

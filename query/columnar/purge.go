@@ -102,7 +102,7 @@ func (s *Store) pickPurge() []*part {
 	defer s.mu.RUnlock()
 	for _, p := range s.parts {
 		h := p.hidden.Load()
-		if h == nil || s.deletionIsFresh(p) || len(h.deletions) == 0 && !h.worthDropping(p) {
+		if h == nil || s.deletionIsFresh(p) || s.rests(p) || len(h.deletions) == 0 && !h.worthDropping(p) {
 			continue
 		}
 		if free, err := freeDisk(s.dir); err != nil || free-p.Bytes < max(s.cfg.MinFreeDisk, 0) {
