@@ -22,30 +22,32 @@ import (
 //	  crc    uint32  CRC-32C of the size and the head so far
 //	pages, each compressed with zstd: gramPageBytes for each block
 //
-// The bits of a block are gramSlots, one for each value of a gram's hash, in two
-// halves: grams with a byte that no hexadecimal number has, or without a digit, in
-// the first one, and pieces of hexadecimal numbers, which are many where ids are, in
-// the second one. A half that is too full to be of use has all bits set. Left out are
-// decimal numbers, of which most blocks have nearly all with four digits, and texts
-// with a digit in them, which are as many and say little; but not three digits after
-// or before a space, because status codes are searched for. A page has the same
-// few slots of all blocks, of the first half as difference (xor) to the block
-// before it, which as a rule is of the same stream and has the same words.
+// The bits of a block are gramSlots, one for each value of a gram's hash. The first
+// gramTextSlots are of grams without a digit, and of three digits after or before a
+// space, because status codes are searched for. The others are of hexadecimal
+// numbers, which are many where ids are. Bitmaps that are too full to be of use have
+// all bits set. Left out are decimal numbers, of which most blocks have nearly all
+// with four digits, and other texts with a digit in them, which are as many and say
+// little. A page has the same few slots of all blocks, those of texts as difference
+// (xor) to the block before it, which as a rule is of the same stream and has the
+// same words.
 const (
 	gramSize      = 4
-	gramHalfBits  = 16
-	gramSlots     = 2 << gramHalfBits
+	gramTextSlots = 1 << 16
+	gramHexSlots  = 1 << 14
+	gramSlots     = gramTextSlots + gramHexSlots
 	gramWords     = gramSlots / 64
-	gramPages     = 64
-	gramPageWords = gramWords / gramPages
-	gramPageBytes = gramPageWords * 8
-	gramPageSlots = gramSlots / gramPages
+	gramPageSlots = 1 << 11
+	gramPages     = gramSlots / gramPageSlots
+	gramPageWords = gramPageSlots / 64
+	gramPageBytes = gramPageSlots / 8
 
-	// maxTextGrams and maxHexGrams are how many bits of a half may be set. That bounds
-	// the size of an index, and fuller ones would rule out hardly a block.
-	maxTextGrams = 1 << gramHalfBits * 3 / 8
-	maxHexGrams  = 1 << gramHalfBits / 16
-	// maxGramBlocks bounds the memory of writing an index at 16 KiB a block.
+	// maxTextGrams and maxHexGrams are how many bits may be set. Fuller bitmaps would
+	// rule out hardly a block; numbers are mostly searched for by many digits, of which
+	// all grams must be there.
+	maxTextGrams = gramTextSlots * 3 / 8
+	maxHexGrams  = gramHexSlots * 3 / 4
+	// maxGramBlocks bounds the memory of writing an index at 10 KiB a block.
 	maxGramBlocks = 64
 	// minGramText is how many bytes of lines are worth an index: fewer are searched
 	// faster than it is read.
@@ -76,31 +78,33 @@ var gramClass = func() (t [256]uint8) {
 // gramLeftOut is where the bits of grams go that are left out, behind all others.
 const gramLeftOut = gramSlots
 
-// gramHalf is where the slots of grams with these classes of bytes, two bits each,
-// begin.
-var gramHalf = func() (half [256]uint32) {
-	for state := range half {
+// gramFirst is where the slots of grams with these classes of bytes, two bits each,
+// begin, and gramMask which bits of a hash count there.
+var gramFirst, gramMask = func() (first, mask [256]uint32) {
+	for state := range first {
 		var count [4]int
 		for i := range gramSize {
 			count[state>>(2*i)&3]++
 		}
+		mask[state] = gramHexSlots - 1
 		switch {
-		case count[gramOther]+count[gramSpace] == 0 && count[gramDigit] > 0:
-			half[state] = 1 << gramHalfBits
-			if count[gramDigit] == gramSize {
-				half[state] = gramLeftOut
-			}
+		case count[gramDigit] == gramSize:
+			first[state] = gramLeftOut
+		case count[gramDigit] > 0 && count[gramDigit]+count[gramLetter] == gramSize:
+			first[state] = gramTextSlots
 		case count[gramDigit] > 0 && !(count[gramDigit] == gramSize-1 && count[gramSpace] == 1):
-			half[state] = gramLeftOut
+			first[state] = gramLeftOut
+		default:
+			mask[state] = gramTextSlots - 1
 		}
 	}
-	return half
+	return first, mask
 }()
 
 // gramSlot is the place of the bit of a gram, first byte lowest, with these classes
 // of bytes, first byte highest.
 func gramSlot(gram uint32, state uint8) uint32 {
-	return gram*0x9e3779b1>>(32-gramHalfBits) | gramHalf[state]
+	return gram*0x9e3779b1>>16&gramMask[state] | gramFirst[state]
 }
 
 // eachGram calls fn for the slots of the grams in the text that are not left out.
@@ -109,7 +113,7 @@ func eachGram(text string, fn func(slot uint32)) {
 	for i := range len(text) {
 		c := text[i]
 		gram, state = gram>>8|uint32(c)<<24, state<<2|gramClass[c]
-		if i >= gramSize-1 && gramHalf[state] != gramLeftOut {
+		if i >= gramSize-1 && gramFirst[state] != gramLeftOut {
 			fn(gramSlot(gram, state))
 		}
 	}
@@ -118,13 +122,13 @@ func eachGram(text string, fn func(slot uint32)) {
 // gramWriter gathers the gram indexes of a part while its blocks are built.
 type gramWriter struct {
 	// words are the bits of all blocks. Those of the block being built are the last
-	// gramScratch words, of which the second half is of grams that are left out.
+	// gramScratch words, of which the first gramWords count; others are of grams that are left out.
 	words  []uint64
 	blocks int // finished ones
 	text   int // bytes of lines
 }
 
-const gramScratch = 2 * gramWords
+const gramScratch = 1 << 11
 
 // line notes the grams of a line of the block being built. It has no branch by what
 // a gram is, and none by whether its bit is set: with either, which cannot be
@@ -156,8 +160,8 @@ func (w *gramWriter) line(line string) {
 // finish ends the block.
 func (w *gramWriter) finish() {
 	block := w.words[w.blocks*gramWords:]
-	fill(block[:gramWords/2], maxTextGrams)
-	fill(block[gramWords/2:gramWords], maxHexGrams)
+	fill(block[:gramTextSlots/64], maxTextGrams)
+	fill(block[gramTextSlots/64:gramWords], maxHexGrams)
 	clear(block[gramWords:])
 	w.blocks++
 }
@@ -198,7 +202,7 @@ func (w *gramWriter) append(dst []byte, enc *zstd.Encoder) []byte {
 		for b := range w.blocks {
 			at := b*gramWords + page*gramPageWords
 			for i, x := range w.words[at : at+gramPageWords] {
-				if b > 0 && page < gramPages/2 {
+				if b > 0 && page < gramTextSlots/gramPageSlots {
 					x ^= w.words[at-gramWords+i]
 				}
 				raw = binary.LittleEndian.AppendUint64(raw, x)
@@ -273,7 +277,7 @@ func (x *gramIndex) without(may []bool, page []byte, slot uint32) bool {
 	last := byte(0)
 	for b := range may {
 		v := page[b*gramPageBytes+at]
-		if slot < gramSlots/2 {
+		if slot < gramTextSlots {
 			v ^= last
 			last = v
 		}

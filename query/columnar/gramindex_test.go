@@ -103,13 +103,13 @@ func TestGramFill(t *testing.T) {
 	slots := literalGrams("da74a0f87")
 	require.Len(t, slots, 6)
 	for _, s := range slots {
-		require.GreaterOrEqual(t, s, uint32(gramSlots/2))
+		require.GreaterOrEqual(t, s, uint32(gramTextSlots))
 		require.NotZero(t, w.words[s/64]>>(s%64)&1, "too many numbers: any may be there")
 	}
 	words := literalGrams("other")
 	require.Len(t, words, 2)
 	for _, s := range words {
-		require.Less(t, s, uint32(gramSlots/2))
+		require.Less(t, s, uint32(gramTextSlots))
 		require.Zero(t, w.words[s/64]>>(s%64)&1)
 	}
 	require.Empty(t, literalGrams("12345678"))
