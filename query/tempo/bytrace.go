@@ -104,7 +104,7 @@ func attributesKey(as []traces.Attribute, dropped uint32) string {
 }
 
 // lookup answers for a trace by the id in the path.
-func (a *API) lookup(ctx context.Context, c echo.Context, form url.Values, keep func([]traces.Span) ([]traces.Span, error)) (ptrace.Traces, error) {
+func (a *API) lookup(ctx context.Context, c echo.Context, form url.Values, keep spanKeeper) (ptrace.Traces, error) {
 	text, err := pathParam(c, "id")
 	if err != nil {
 		return ptrace.Traces{}, err
@@ -119,7 +119,11 @@ func (a *API) lookup(ctx context.Context, c echo.Context, form url.Values, keep 
 	}
 	spans, err := a.engine.Trace(ctx, id, from, to)
 	if err == nil && keep != nil {
-		spans, err = keep(spans)
+		// Evaluating is a query's work, within its bounds.
+		err = a.engine.run(ctx, func(ctx context.Context) (st Stats, err error) {
+			spans, err = keep(ctx, spans)
+			return st, err
+		})
 	}
 	if err != nil {
 		return ptrace.Traces{}, err
@@ -214,9 +218,12 @@ func traceJSONAnswer(wire []byte, before, after string) (answer, error) {
 	return answer{echo.MIMEApplicationJSON, out.Bytes()}, nil
 }
 
+// spanKeeper leaves some of the spans of a trace, or says ErrNotFound.
+type spanKeeper func(context.Context, []traces.Span) ([]traces.Span, error)
+
 // spanFilter is what the parameter q leaves of a trace's spans: those that one filter
 // selects and, unless keep_hierarchy is false, their ancestors. Nil leaves all.
-func spanFilter(form url.Values) (func([]traces.Span) ([]traces.Span, error), error) {
+func spanFilter(form url.Values) (spanKeeper, error) {
 	text := form.Get("q")
 	if text == "" {
 		return nil, nil
@@ -241,14 +248,18 @@ func spanFilter(form url.Values) (func([]traces.Span) ([]traces.Span, error), er
 			return nil, badParam("keep_hierarchy", fmt.Errorf("%q is neither true nor false", v))
 		}
 	}
-	return func(spans []traces.Span) ([]traces.Span, error) {
+	return func(ctx context.Context, spans []traces.Span) ([]traces.Span, error) {
 		rows := make([]*row, len(spans))
 		for i, s := range spans {
 			rows[i] = &row{labels: s.Labels, start: s.Start, fields: s.Row().Fields}
 		}
 		t := loaded{rows: rows}.trace()
 		keep := make([]bool, len(spans))
-		for _, set := range q.Pipeline.Evaluate(t) {
+		sets, err := q.Pipeline.Evaluate(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		for _, set := range sets {
 			for _, i := range set.Spans {
 				for p, steps := i, 0; p >= 0 && steps <= len(spans); p, steps = t.Parent(p), steps+1 {
 					keep[p] = true

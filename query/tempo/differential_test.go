@@ -188,7 +188,11 @@ func (n naive) search(q *traceql.Query) map[string][]FoundSpanset {
 	p := newPlan(q)
 	out := map[string][]FoundSpanset{}
 	for _, l := range n.traces {
-		if found, ok := p.evaluate(l, 100); ok {
+		found, ok, err := p.evaluate(context.Background(), l, 100)
+		if err != nil {
+			panic(err) // only a context that ends makes one
+		}
+		if ok {
 			out[l.id] = found.Spansets
 		}
 	}
@@ -199,7 +203,11 @@ func (n naive) series(q RangeQuery) []traceql.Series {
 	agg := traceql.NewAggregator(q.Query.Metrics, q.Interval, traceql.Bounds{Series: 1e6, Samples: 1e6})
 	for _, l := range n.traces {
 		t := l.trace()
-		for _, set := range q.Query.Pipeline.Evaluate(t) {
+		sets, err := q.Query.Pipeline.Evaluate(context.Background(), t)
+		if err != nil {
+			panic(err)
+		}
+		for _, set := range sets {
 			for _, i := range set.Spans {
 				if err := agg.ObserveIn(t, i); err != nil {
 					panic(err)
@@ -207,7 +215,11 @@ func (n naive) series(q RangeQuery) []traceql.Series {
 			}
 		}
 	}
-	return agg.Series()
+	series, err := agg.Series(context.Background())
+	if err != nil {
+		panic(err)
+	}
+	return series
 }
 
 // TestDifferential compares what the engine finds with the help of the store with what

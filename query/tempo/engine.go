@@ -87,6 +87,9 @@ func (e *Engine) budget() columnar.Budget {
 	return columnar.Budget{MaxBytes: e.cfg.MaxQueryBytes, MaxRows: e.cfg.MaxQueryRows, MaxStreams: e.cfg.MaxStreams}
 }
 
+// checkEvery is how many rows are evaluated between looks at the context.
+const checkEvery = 1024
+
 // reader walks the rows of one selection. Its row is valid until the next call.
 type reader struct {
 	cursor  columnar.Cursor
@@ -179,7 +182,10 @@ func (e *Engine) scan(ctx context.Context, ss []selection, columns columnar.Colu
 		}
 	}
 	lbls := labelCache{}
-	for len(live) > 0 {
+	for n := 0; len(live) > 0; n++ {
+		if n%checkEvery == 0 && ctx.Err() != nil {
+			return ctx.Err() // rows that are evaluated may cost more than to read them
+		}
 		best := 0
 		for k := 1; k < len(live); k++ {
 			a, b := readers[live[k]].row.start, readers[live[best]].row.start

@@ -49,7 +49,7 @@ func (e *Engine) Range(ctx context.Context, q RangeQuery) ([]traceql.Series, Sta
 			err = e.rangeOfSpans(ctx, &p, q, agg, &st)
 		}
 		if err == nil {
-			out = agg.Series()
+			out, err = agg.Series(ctx)
 		}
 		return st, err
 	})
@@ -97,7 +97,11 @@ func (e *Engine) rangeOfTraces(ctx context.Context, p *plan, q RangeQuery, agg *
 			l.rows = slices.DeleteFunc(l.rows, func(r *row) bool { return !p.matches(&evaluator, r) })
 		}
 		t := l.trace()
-		for _, set := range q.Query.Pipeline.Evaluate(t) {
+		sets, err := q.Query.Pipeline.Evaluate(ctx, t)
+		if err != nil {
+			return false, err
+		}
+		for _, set := range sets {
 			for _, i := range set.Spans {
 				if err := agg.ObserveIn(t, i); err != nil {
 					return false, err

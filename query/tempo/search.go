@@ -86,10 +86,11 @@ func (e *Engine) Search(ctx context.Context, s Search) ([]FoundTrace, Stats, err
 				}
 			}
 			return e.load(ctx, cs, anything(), columns, &st, func(t loaded) (bool, error) {
-				if found, ok := p.evaluate(t, s.Spans); ok {
+				found, ok, err := p.evaluate(ctx, t, s.Spans)
+				if ok {
 					out = append(out, found)
 				}
-				return len(out) < s.Limit, nil
+				return len(out) < s.Limit, err
 			})
 		})
 		return st, err
@@ -114,20 +115,21 @@ func (e *Engine) sift(ctx context.Context, p *plan, cs []candidate, st *Stats) (
 	selected := map[string]bool{}
 	_, err := e.load(ctx, cs, p.selections, columns, st, func(l loaded) (bool, error) {
 		l.rows = slices.DeleteFunc(l.rows, func(r *row) bool { return !p.matches(&evaluator, r) })
-		if len(p.query.Pipeline.Evaluate(l.trace())) > 0 {
+		sets, err := p.query.Pipeline.Evaluate(ctx, l.trace())
+		if len(sets) > 0 {
 			selected[l.id] = true
 		}
-		return true, nil
+		return true, err
 	})
 	return slices.DeleteFunc(cs, func(c candidate) bool { return !selected[c.id] }), err
 }
 
 // evaluate decides on a whole trace.
-func (p *plan) evaluate(l loaded, spans int) (FoundTrace, bool) {
+func (p *plan) evaluate(ctx context.Context, l loaded, spans int) (FoundTrace, bool, error) {
 	t := l.trace()
-	sets := p.query.Pipeline.Evaluate(t)
-	if len(sets) == 0 {
-		return FoundTrace{}, false
+	sets, err := p.query.Pipeline.Evaluate(ctx, t)
+	if err != nil || len(sets) == 0 {
+		return FoundTrace{}, false, err
 	}
 	start, end := t.Bounds()
 	found := FoundTrace{
@@ -150,7 +152,7 @@ func (p *plan) evaluate(l loaded, spans int) (FoundTrace, bool) {
 		}
 		found.Spansets = append(found.Spansets, fs)
 	}
-	return found, true
+	return found, true, nil
 }
 
 // found is a span with the fields that the query mentions, without those that every

@@ -2,6 +2,7 @@ package traceql
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"math"
 	"math/bits"
@@ -352,22 +353,27 @@ func powerOfTwo(bucket int) float64 {
 }
 
 // Series ends the aggregation. It returns the series in the order of their labels, without those that have
-// no sample.
-func (a *Aggregator) Series() []Series {
+// no sample. Its error is that of ctx.
+func (a *Aggregator) Series(ctx context.Context) ([]Series, error) {
 	var out []Series
 	if a.m.Func == Compare {
 		out = a.compared()
 	}
 	for _, acc := range a.order {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		out = append(out, a.finish(acc)...)
 	}
 	for _, stage := range a.m.Then {
-		out = stage.apply(out, a.interval.Steps())
+		if err := stage.apply(ctx, out, a.interval.Steps()); err != nil {
+			return nil, err
+		}
 	}
 	slices.SortStableFunc(out, compareSeries)
 	return slices.DeleteFunc(out, func(s Series) bool {
 		return !slices.ContainsFunc(s.Values, func(v float64) bool { return !math.IsNaN(v) })
-	})
+	}), ctx.Err()
 }
 
 func compareSeries(a, b Series) int {
@@ -494,25 +500,31 @@ func (a *Aggregator) histogram(acc *accumulator, base []SpansetAttribute) []Seri
 	return out
 }
 
-// apply does one step on all series.
-func (s SecondStage) apply(series []Series, steps int) []Series {
+// apply does one stage on all series, in place.
+func (s SecondStage) apply(ctx context.Context, series []Series, steps int) error {
 	if s.Kind == Keep {
 		want := s.Value
 		if n, ok := want.Number(); ok && want.typ == Duration {
 			want = FloatValue(n / 1e9)
 		}
 		for _, one := range series {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
 			for i, v := range one.Values {
 				if !compare(s.Op, FloatValue(v), want) || math.IsNaN(v) {
 					one.Values[i] = math.NaN()
 				}
 			}
 		}
-		return series
+		return nil
 	}
 	slices.SortStableFunc(series, compareSeries) // decides between equal values
 	order := make([]int, 0, len(series))
 	for step := range steps {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		order = order[:0]
 		for i := range series {
 			if !math.IsNaN(series[i].Values[step]) {
@@ -533,5 +545,5 @@ func (s SecondStage) apply(series []Series, steps int) []Series {
 			series[i].Values[step] = math.NaN()
 		}
 	}
-	return series
+	return nil
 }

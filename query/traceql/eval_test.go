@@ -1,6 +1,7 @@
 package traceql_test
 
 import (
+	"context"
 	"math"
 	"strings"
 	"testing"
@@ -95,6 +96,72 @@ func digits(sets []traceql.Spanset) string {
 		out = append(out, b.String())
 	}
 	return strings.Join(out, " ")
+}
+
+func evaluate(t testing.TB, q *traceql.Query, trace *traceql.Trace) []traceql.Spanset {
+	t.Helper()
+	sets, err := q.Pipeline.Evaluate(context.Background(), trace)
+	require.NoError(t, err)
+	return sets
+}
+
+func seriesOf(t testing.TB, a *traceql.Aggregator) []traceql.Series {
+	t.Helper()
+	series, err := a.Series(context.Background())
+	require.NoError(t, err)
+	return series
+}
+
+// ending ends the context once it was asked for a number of fields.
+type ending struct {
+	testSpan
+	left *int
+	end  context.CancelFunc
+}
+
+func (e ending) Values(f *traceql.Field, dst []traceql.Value) []traceql.Value {
+	if *e.left--; *e.left == 0 {
+		e.end()
+	}
+	return e.testSpan.Values(f, dst)
+}
+
+// TestEvaluateEndsWithItsContext ends the context within one trace.
+func TestEvaluateEndsWithItsContext(t *testing.T) {
+	for _, query := range []string{
+		"{ .a = 1 }", "{ } | by(.a)", "{ } | max(.a) > 1", "{ .a = 1 } >> { .a = 1 }", "{ .a = 1 } | { .a = 1 }", "({ .a = 1 } | by(.a)) || { .a = 1 }",
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		left := 10
+		spans := make([]traceql.Span, 100_000)
+		for i := range spans {
+			spans[i] = traceql.Span{ID: [8]byte{byte(i), byte(i >> 8), byte(i >> 16), 1}, Values: ending{testSpan{}, &left, cancel}}
+		}
+		trace := traceql.NewTrace(spans)
+		q, err := traceql.Parse(query)
+		require.NoError(t, err)
+		_, err = q.Pipeline.Evaluate(ctx, trace)
+		require.ErrorIs(t, err, context.Canceled, query)
+		require.Greater(t, left, -5000, query)
+		left = 10
+		_, err = q.Pipeline.Evaluate(ctx, trace)
+		require.ErrorIs(t, err, context.Canceled, query)
+		require.Equal(t, 10, left, query)
+	}
+}
+
+func TestSeriesEndWithTheirContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, query := range []string{"{ } | rate()", "{ } | rate() | topk(1)", "{ } | compare({ false })"} {
+		q, err := traceql.Parse(query)
+		require.NoError(t, err)
+		agg := traceql.NewAggregator(q.Metrics, traceql.NewInterval(0, 10, 10), traceql.Bounds{Series: 10, Samples: 10})
+		require.NoError(t, agg.Observe(5, testSpan{"span.n": number(1)}))
+		_, err = agg.Series(ctx)
+		require.ErrorIs(t, err, context.Canceled, query)
+	}
 }
 
 func TestEvaluate(t *testing.T) {
@@ -232,10 +299,10 @@ func TestEvaluate(t *testing.T) {
 		t.Run(tc.query, func(t *testing.T) {
 			q, err := traceql.Parse(tc.query)
 			require.NoError(t, err)
-			require.Equal(t, tc.want, digits(q.Pipeline.Evaluate(trace)))
+			require.Equal(t, tc.want, digits(evaluate(t, q, trace)))
 			again, err := traceql.Parse(q.String())
 			require.NoError(t, err)
-			require.Equal(t, tc.want, digits(again.Pipeline.Evaluate(trace)), "written as %s", q)
+			require.Equal(t, tc.want, digits(evaluate(t, again, trace)), "written as %s", q)
 		})
 	}
 }
@@ -243,7 +310,7 @@ func TestEvaluate(t *testing.T) {
 func TestSpansetAttributes(t *testing.T) {
 	q, err := traceql.Parse("{ } | by(resource.service.name) | count() > 1 | max(duration) < 20ms")
 	require.NoError(t, err)
-	sets := q.Pipeline.Evaluate(traceql.NewTrace(sampleTrace()))
+	sets := evaluate(t, q, traceql.NewTrace(sampleTrace()))
 	require.Len(t, sets, 1)
 	got := map[string]string{}
 	for _, a := range sets[0].Attributes {
@@ -267,7 +334,7 @@ func TestCyclesAndRepeats(t *testing.T) {
 	} {
 		q, err := traceql.Parse(query)
 		require.NoError(t, err)
-		require.Equal(t, want, digits(q.Pipeline.Evaluate(trace)), query)
+		require.Equal(t, want, digits(evaluate(t, q, trace)), query)
 	}
 }
 
@@ -332,7 +399,7 @@ func TestMetrics(t *testing.T) {
 			}
 			got := map[string][]float64{}
 			exemplars := 0
-			for _, series := range agg.Series() {
+			for _, series := range seriesOf(t, agg) {
 				var name []string
 				for _, l := range series.Labels {
 					name = append(name, l.Name+"="+l.Value.String())
@@ -355,7 +422,7 @@ func TestCompare(t *testing.T) {
 		require.NoError(t, agg.ObserveIn(trace, i))
 	}
 	got := map[string]float64{}
-	for _, s := range agg.Series() {
+	for _, s := range seriesOf(t, agg) {
 		got[s.Labels[0].Value.String()+" "+s.Labels[1].Name+"="+s.Labels[1].Value.String()] = s.Values[0]
 	}
 	require.Equal(t, map[string]float64{
@@ -375,7 +442,7 @@ func TestQuantilesAreClose(t *testing.T) {
 	for n := range int64(10_000) {
 		require.NoError(t, agg.Observe(5, testSpan{"span.n": number(n + 1)}))
 	}
-	series := agg.Series()
+	series := seriesOf(t, agg)
 	require.Len(t, series, 3)
 	for i, want := range []float64{5000, 9000, 10_000} {
 		require.InEpsilon(t, want, series[i].Values[0], 0.016)
@@ -422,7 +489,7 @@ func TestAnswersAreBounded(t *testing.T) {
 						return nil, err
 					}
 				}
-				return agg.Series(), nil
+				return agg.Series(t.Context())
 			}
 			out, err := run(tc.series, tc.samples)
 			require.NoError(t, err)

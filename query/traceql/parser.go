@@ -10,6 +10,9 @@ const (
 	MaxQueryBytes = 64 << 10
 	// maxDepth bounds parentheses within each other, and with them the stack.
 	maxDepth = 200
+	// maxOperations bounds operators, functions, stages and listed fields together, and
+	// with them what one span costs: chains of them nest nothing.
+	maxOperations = 200
 	// maxGroupBy and maxQuantiles bound what one span of a metrics query costs.
 	maxGroupBy   = 10
 	maxQuantiles = 20
@@ -35,6 +38,8 @@ type parser struct {
 	tokens []token
 	at     int
 	depth  int
+	// operations counts what maxOperations bounds.
+	operations int
 }
 
 func newParser(query string) (*parser, error) {
@@ -139,6 +144,13 @@ func (p *parser) enter() {
 
 func (p *parser) leave() { p.depth-- }
 
+// operation counts one that the query has at pos.
+func (p *parser) operation(pos int) {
+	if p.operations++; p.operations > maxOperations {
+		p.failAt(pos, "query has more than %d operators, functions, stages and fields in lists", maxOperations)
+	}
+}
+
 func (p *parser) query() *Query {
 	q := &Query{Pipeline: p.pipeline(func() bool {
 		t := p.peek()
@@ -164,6 +176,7 @@ func (p *parser) query() *Query {
 func (p *parser) pipeline(stop func() bool) *Pipeline {
 	out := &Pipeline{}
 	for {
+		p.operation(p.peek().pos)
 		out.Stages = append(out.Stages, p.stage(len(out.Stages) == 0))
 		if !p.accept("|") || stop() {
 			return out
@@ -224,7 +237,7 @@ func (p *parser) spansets(precedence int) SpansetExpr {
 		if t.kind != tokenOperator || !ok || op.precedence < precedence {
 			return x
 		}
-		p.next()
+		p.operation(p.next().pos)
 		x = &SpansetOperation{Op: op.op, X: x, Y: p.spansets(op.precedence + 1)}
 	}
 }
@@ -295,6 +308,7 @@ func (p *parser) fields(after string) []Field {
 		if t.kind != tokenField {
 			p.failAt(t.pos, "want an attribute or an intrinsic, got %s", t.describe())
 		}
+		p.operation(t.pos)
 		out = append(out, t.field)
 		if !p.accept(",") {
 			p.expect(")", "after "+after)
@@ -352,13 +366,14 @@ func (p *parser) metrics() *Metrics {
 	}
 	for {
 		if op, ok := fieldOps[p.peek().text]; ok && p.peek().kind == tokenOperator && op.op.Comparison() && op.op != OpMatches && op.op != OpNotMatches {
-			p.next()
+			p.operation(p.next().pos)
 			m.Then = append(m.Then, SecondStage{Kind: Keep, Op: op.op, Value: p.numberLiteral()})
 			continue
 		}
 		if !p.accept("|") {
 			return m
 		}
+		p.operation(p.peek().pos)
 		m.Then = append(m.Then, p.secondStage())
 	}
 }

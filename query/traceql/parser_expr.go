@@ -22,7 +22,7 @@ func (p *parser) operators(precedence int, operand func() Expr) Expr {
 		if t.kind != tokenOperator || !ok || op.precedence < precedence {
 			return x
 		}
-		p.next()
+		p.operation(p.next().pos)
 		right := op.precedence + 1
 		if op.op == OpPow {
 			right = op.precedence // binds to the right
@@ -43,8 +43,10 @@ func (p *parser) operand() Expr {
 		p.expect(")", "after an expression in parentheses")
 		return e
 	case t.kind == tokenOperator && t.text == "-":
+		p.operation(t.pos)
 		return p.negation(t, p.expr(precNot))
 	case t.kind == tokenOperator && t.text == "!":
+		p.operation(t.pos)
 		x := p.expr(precProduct)
 		if typ := x.static(); typ != Bool && typ != Any {
 			p.failAt(t.pos, "! needs true or false, but %s is of type %s", text(x), typ)
@@ -187,6 +189,7 @@ func (p *parser) scalar() Expr {
 		p.expect(")", "after aggregates in parentheses")
 		return e
 	case t.kind == tokenOperator && t.text == "-":
+		p.operation(t.pos)
 		return p.negation(t, p.operators(precNot, p.scalar))
 	case t.kind == tokenIdentifier && aggregateFunc(t.text) != 0:
 		return p.aggregate(t)
@@ -197,6 +200,7 @@ func (p *parser) scalar() Expr {
 }
 
 func (p *parser) aggregate(t token) Expr {
+	p.operation(t.pos)
 	a := &Aggregate{Func: aggregateFunc(t.text)}
 	p.expect("(", "after "+t.text)
 	if a.Func != Count {

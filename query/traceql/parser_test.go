@@ -155,6 +155,16 @@ func TestParseErrors(t *testing.T) {
 		{"({ } | rate())", "want a selection"},
 		{strings.Repeat("(", 1000) + "{ }", "nested more than 200 deep"},
 		{"{ " + strings.Repeat("!", 1000) + ".a }", "nested more than 200 deep"},
+		{"{ }" + strings.Repeat(" >> { }", 200), "col 1398: query has more than 200 operators"},
+		{"{ 1" + strings.Repeat(" + 1", 200) + " = 2 }", "more than 200 operators"},
+		{"{ .a = 1" + strings.Repeat(" || .a = 1", 100) + " }", "more than 200 operators"},
+		{"{ }" + strings.Repeat(" | { }", 200), "more than 200 operators"},
+		{"{ }" + strings.Repeat(" | by(name)", 200), "more than 200 operators"},
+		{"{ } | count() > 0" + strings.Repeat(" + count()", 100), "more than 200 operators"},
+		{"{ } | select(name" + strings.Repeat(", name", 200) + ")", "more than 200 operators"},
+		{"{ } | rate()" + strings.Repeat(" > 0", 200), "more than 200 operators"},
+		{"{ } | rate()" + strings.Repeat(" | topk(1)", 200), "more than 200 operators"},
+		{"{ (" + strings.Repeat("!", 150) + ".a) || " + strings.Repeat("!", 150) + ".a }", "more than 200 operators"},
 		{"{ .a = `" + strings.Repeat("x", traceql.MaxQueryBytes) + "` }", "more than 65536"},
 	} {
 		t.Run(tc.query[:min(len(tc.query), 40)], func(t *testing.T) {
@@ -204,6 +214,6 @@ func FuzzParse(f *testing.F) {
 		if again.String() != q.String() {
 			t.Fatalf("%q is written as %q, and that as %q", query, q, again)
 		}
-		q.Pipeline.Evaluate(traceql.NewTrace(sampleTrace()))
+		evaluate(t, q, traceql.NewTrace(sampleTrace()))
 	})
 }

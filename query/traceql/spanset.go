@@ -1,6 +1,9 @@
 package traceql
 
-import "slices"
+import (
+	"context"
+	"slices"
+)
 
 // Spanset is spans of one trace that a query has selected together.
 type Spanset struct {
@@ -28,35 +31,59 @@ func (s Spanset) with(name string, v Value) Spanset {
 	return s
 }
 
+// checkEvery is how many spans are evaluated between looks at the context.
+const checkEvery = 1024
+
+// evaluation is a pipeline at work on one trace.
+type evaluation struct {
+	ctx   context.Context // it lives as long as the call
+	trace *Trace
+	spans int   // since the last look at the context
+	err   error // why it ended early
+}
+
+// spend accounts for so many spans to be evaluated, and reports whether to go on.
+func (e *evaluation) spend(spans int) bool {
+	if e.spans += spans; e.spans >= checkEvery && e.err == nil {
+		e.spans, e.err = 0, e.ctx.Err()
+	}
+	return e.err == nil
+}
+
 // Evaluate returns what the pipeline selects of a trace: nothing, or spansets that each
-// have a span.
-func (p *Pipeline) Evaluate(t *Trace) []Spanset {
-	if len(t.Spans) == 0 {
-		return nil
+// have a span. Its error is that of ctx.
+func (p *Pipeline) Evaluate(ctx context.Context, t *Trace) ([]Spanset, error) {
+	if err := ctx.Err(); err != nil || len(t.Spans) == 0 {
+		return nil, err
 	}
 	all := Spanset{Spans: make([]int, len(t.Spans))}
 	for i := range all.Spans {
 		all.Spans[i] = i
 	}
-	return p.evaluate(t, []Spanset{all})
+	e := evaluation{ctx: ctx, trace: t}
+	sets := e.pipeline(p, []Spanset{all})
+	if e.err != nil {
+		return nil, e.err
+	}
+	return sets, nil
 }
 
-func (p *Pipeline) evaluate(t *Trace, sets []Spanset) []Spanset {
+func (e *evaluation) pipeline(p *Pipeline, sets []Spanset) []Spanset {
 	for _, stage := range p.Stages {
-		if len(sets) == 0 {
+		if len(sets) == 0 || !e.spend(len(sets)) {
 			return nil
 		}
 		switch stage := stage.(type) {
 		case SpansetExpr:
 			var out []Spanset
 			for _, s := range sets {
-				out = append(out, selectSpans(stage, t, s)...)
+				out = append(out, e.selectSpans(stage, s)...)
 			}
 			sets = out
 		case *ScalarFilter:
-			sets = stage.evaluate(t, sets)
+			sets = stage.evaluate(e, sets)
 		case *GroupBy:
-			sets = stage.evaluate(t, sets)
+			sets = stage.evaluate(e, sets)
 		case Coalesce:
 			sets = []Spanset{{Spans: union(sets)}}
 		}
@@ -64,7 +91,8 @@ func (p *Pipeline) evaluate(t *Trace, sets []Spanset) []Spanset {
 	return sets
 }
 
-func selectSpans(x SpansetExpr, t *Trace, in Spanset) []Spanset {
+func (e *evaluation) selectSpans(x SpansetExpr, in Spanset) []Spanset {
+	t := e.trace
 	switch x := x.(type) {
 	case *Filter:
 		if x.Expr == nil {
@@ -74,6 +102,9 @@ func selectSpans(x SpansetExpr, t *Trace, in Spanset) []Spanset {
 		out.Spans = nil
 		s := scope{trace: t}
 		for _, i := range in.Spans {
+			if !e.spend(1) {
+				return nil
+			}
 			s.span, s.index = t.Spans[i].Values, i
 			if s.eval(x.Expr).True() {
 				out.Spans = append(out.Spans, i)
@@ -84,9 +115,12 @@ func selectSpans(x SpansetExpr, t *Trace, in Spanset) []Spanset {
 		}
 		return []Spanset{out}
 	case *Pipeline:
-		return x.evaluate(t, []Spanset{in})
+		return e.pipeline(x, []Spanset{in})
 	case *SpansetOperation:
-		left, right := selectSpans(x.X, t, in), selectSpans(x.Y, t, in)
+		left, right := e.selectSpans(x.X, in), e.selectSpans(x.Y, in)
+		if !e.spend(len(t.Spans)) { // relating spans walks the trace
+			return nil
+		}
 		out := in
 		out.Spans = x.join(t, left, right)
 		if len(out.Spans) == 0 {
@@ -168,7 +202,8 @@ func mergeSorted(a, b []int) []int {
 
 // evaluate splits by value, groups in the order in which the spans bring them. Spans
 // without a value are a group of their own.
-func (g *GroupBy) evaluate(t *Trace, sets []Spanset) []Spanset {
+func (g *GroupBy) evaluate(e *evaluation, sets []Spanset) []Spanset {
+	t := e.trace
 	name := text(g)
 	var out []Spanset
 	s := scope{trace: t}
@@ -176,6 +211,9 @@ func (g *GroupBy) evaluate(t *Trace, sets []Spanset) []Spanset {
 		first := len(out)
 		groups := map[Value]int{}
 		for _, i := range in.Spans {
+			if !e.spend(1) {
+				return nil
+			}
 			s.span, s.index = t.Spans[i].Values, i
 			v := s.eval(g.Expr)
 			at, ok := groups[v]
@@ -192,12 +230,12 @@ func (g *GroupBy) evaluate(t *Trace, sets []Spanset) []Spanset {
 	return out
 }
 
-func (f *ScalarFilter) evaluate(t *Trace, sets []Spanset) []Spanset {
+func (f *ScalarFilter) evaluate(e *evaluation, sets []Spanset) []Spanset {
 	var out []Spanset
 	for _, in := range sets {
 		set := in
-		x := aggregates(f.X, t, in.Spans, &set)
-		y := aggregates(f.Y, t, in.Spans, &set)
+		x := e.aggregates(f.X, in.Spans, &set)
+		y := e.aggregates(f.Y, in.Spans, &set)
 		if compare(f.Op, x, y) {
 			out = append(out, set)
 		}
@@ -207,17 +245,17 @@ func (f *ScalarFilter) evaluate(t *Trace, sets []Spanset) []Spanset {
 
 // aggregates evaluates an expression of a spanset, and notes each aggregate's value
 // as an attribute of it.
-func aggregates(e Expr, t *Trace, spans []int, set *Spanset) Value {
-	switch e := e.(type) {
+func (e *evaluation) aggregates(x Expr, spans []int, set *Spanset) Value {
+	switch x := x.(type) {
 	case *Literal:
-		return e.Value
+		return x.Value
 	case *Unary:
-		return negate(aggregates(e.X, t, spans, set))
+		return negate(e.aggregates(x.X, spans, set))
 	case *Binary:
-		return arithmetic(e.Op, aggregates(e.X, t, spans, set), aggregates(e.Y, t, spans, set))
+		return arithmetic(x.Op, e.aggregates(x.X, spans, set), e.aggregates(x.Y, spans, set))
 	case *Aggregate:
-		v := e.evaluate(t, spans)
-		*set = set.with(text(e), v)
+		v := x.evaluate(e, spans)
+		*set = set.with(text(x), v)
 		return v
 	}
 	return Value{}
@@ -225,15 +263,18 @@ func aggregates(e Expr, t *Trace, spans []int, set *Spanset) Value {
 
 // evaluate is nil when no span has a number. Where all are durations the answer is one,
 // and where all are whole numbers the minimum, maximum and sum are.
-func (a *Aggregate) evaluate(t *Trace, spans []int) Value {
+func (a *Aggregate) evaluate(e *evaluation, spans []int) Value {
 	if a.Func == Count {
 		return IntValue(int64(len(spans)))
 	}
 	var acc Value
 	n := int64(0)
-	s := scope{trace: t}
+	s := scope{trace: e.trace}
 	for _, i := range spans {
-		s.span, s.index = t.Spans[i].Values, i
+		if !e.spend(1) {
+			return Value{}
+		}
+		s.span, s.index = e.trace.Spans[i].Values, i
 		v := s.eval(a.X)
 		if !v.typ.numeric() {
 			continue
