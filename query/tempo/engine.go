@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -62,15 +63,7 @@ func (e *Engine) run(ctx context.Context, f func(context.Context) (Stats, error)
 	timeout := time.Duration(e.cfg.Timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, timeoutError(timeout))
 	defer cancel()
-	var err error
-	var st Stats
-	select {
-	case e.slots <- struct{}{}:
-		st, err = f(ctx)
-		<-e.slots
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
+	st, err := e.guarded(ctx, f)
 	if err != nil {
 		err = e.explain(ctx, err)
 	}
@@ -81,6 +74,26 @@ func (e *Engine) run(ctx context.Context, f func(context.Context) (Stats, error)
 		e.logger.Warn("a query's answer lacks spans of damaged blocks", "blocks", st.Lost)
 	}
 	return err
+}
+
+// guarded waits for a slot and calls f. A panic of f becomes an error, and the slot is
+// free again whatever happens.
+func (e *Engine) guarded(ctx context.Context, f func(context.Context) (Stats, error)) (st Stats, err error) {
+	select {
+	case e.slots <- struct{}{}:
+	case <-ctx.Done():
+		return st, ctx.Err()
+	}
+	defer func() {
+		<-e.slots
+		if p := recover(); p != nil {
+			if e.logger != nil {
+				e.logger.Error("a query of traces panicked", "panic", p, "stack", string(debug.Stack()))
+			}
+			err = fmt.Errorf("the engine failed on this query: %v", p)
+		}
+	}()
+	return f(ctx)
 }
 
 func (e *Engine) budget() columnar.Budget {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -60,14 +61,7 @@ func (q *Querier) run(ctx context.Context, f func(context.Context) error) error 
 	timeout := time.Duration(q.cfg.Timeout)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, timeoutError(timeout))
 	defer cancel()
-	var err error
-	select {
-	case q.slots <- struct{}{}:
-		err = f(ctx)
-		<-q.slots
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
+	err := q.guarded(ctx, f)
 	if err != nil {
 		err = explain(ctx, err)
 	}
@@ -75,6 +69,26 @@ func (q *Querier) run(ctx context.Context, f func(context.Context) error) error 
 	q.metrics.queries.WithLabelValues(outcome).Inc()
 	q.metrics.seconds.Observe(time.Since(start).Seconds())
 	return err
+}
+
+// guarded waits for a slot and calls f. A panic of f becomes an error, and the slot is
+// free again whatever happens.
+func (q *Querier) guarded(ctx context.Context, f func(context.Context) error) (err error) {
+	select {
+	case q.slots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() {
+		<-q.slots
+		if p := recover(); p != nil {
+			if q.logger != nil {
+				q.logger.Error("a query of traces panicked", "panic", p, "stack", string(debug.Stack()))
+			}
+			err = fmt.Errorf("the engine failed on this query: %v", p)
+		}
+	}()
+	return f(ctx)
 }
 
 // Services returns the names of all services that have spans, sorted.
