@@ -345,6 +345,8 @@ func TestMetrics(t *testing.T) {
 	require.InDelta(t, 16, compared[`{__meta_type="baseline", name="load cart"}`], 0)
 	require.InDelta(t, 4, compared[`{__meta_type="selection_total", span_user="<nil>"}`], 0)
 	require.InDelta(t, 2, compared[`{__meta_type="selection", span_user="u2"}`], 0)
+	ans = getJSON[rangeAnswer](t, e, "/api/metrics/query", "q", "{} | rate()", "start", unix(now.Add(-time.Second)), "end", unix(now.Add(14*time.Second)))
+	require.Equal(t, 2.0, *ans.Series[0].Value, "30 spans in 15 seconds, exactly")
 	since := getJSON[rangeAnswer](t, e, "/api/metrics/query", "q", "{} | count_over_time()", "since", "1h")
 	require.InDelta(t, 30, *since.Series[0].Value, 0)
 }

@@ -29,13 +29,17 @@ type Bounds struct {
 // A step's samples stand at its end. Without a step all is one.
 type Interval struct {
 	Start, End, Step int64
+
+	// closed means that the one step holds its start too: it is a nanosecond longer than
+	// what was asked for.
+	closed bool
 }
 
 // NewInterval aligns a range to its step, outwards. An instant query (one step for
 // all) is not aligned, and holds its start.
 func NewInterval(start, end, step int64) Interval {
 	if step <= 0 || end-start <= step {
-		return Interval{Start: start - 1, End: end, Step: end - start + 1}
+		return Interval{Start: start - 1, End: end, Step: end - start + 1, closed: true}
 	}
 	start -= mod(start, step)
 	if m := mod(end, step); m != 0 {
@@ -52,6 +56,14 @@ func (i Interval) Steps() int { return int((i.End - i.Start + i.Step - 1) / i.St
 
 // Time is where sample n stands, Unix nanoseconds.
 func (i Interval) Time(n int) int64 { return i.Start + int64(n+1)*i.Step }
+
+// seconds is how long the step is that was asked for.
+func (i Interval) seconds() float64 {
+	if i.closed {
+		return float64(max(1, i.Step-1)) / 1e9
+	}
+	return float64(i.Step) / 1e9
+}
 
 // index is the step of a time, -1 outside.
 func (i Interval) index(t int64) int {
@@ -407,7 +419,7 @@ func (a *Aggregator) finish(acc *accumulator) []Series {
 		return a.histogram(acc, base)
 	case Rate:
 		for i := range acc.values {
-			acc.values[i] /= float64(a.interval.Step) / 1e9
+			acc.values[i] /= a.interval.seconds()
 		}
 	case AvgOverTime:
 		for i, n := range acc.counts {
