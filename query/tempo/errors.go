@@ -20,6 +20,7 @@ type LimitError struct {
 	Detail string
 }
 
+// Error names the limit, and says what to ask for instead.
 func (e *LimitError) Error() string { return fmt.Sprintf("query refused by %s: %s", e.Limit, e.Detail) }
 
 func timeoutError(d time.Duration) error {

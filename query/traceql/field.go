@@ -20,6 +20,7 @@ const (
 
 var scopeNames = [...]string{"", "span", "resource", "event", "link", "instrumentation"}
 
+// String is the scope as queries write it, empty for any.
 func (s Scope) String() string { return scopeNames[s] }
 
 // Intrinsic is a property that every span or trace has of itself.

@@ -18,6 +18,7 @@ type ParseError struct {
 	Message      string
 }
 
+// Error says where, then what.
 func (e *ParseError) Error() string {
 	return fmt.Sprintf("parse error at line %d, col %d: %s", e.Line, e.Column, e.Message)
 }

@@ -30,6 +30,7 @@ var metricsFuncs = map[string]MetricsFunc{
 	"quantile_over_time": QuantileOverTime, "histogram_over_time": HistogramOverTime, "compare": Compare,
 }
 
+// String is the function's name in queries.
 func (f MetricsFunc) String() string { return metricsNames[f] }
 
 // Metrics is the last stage of a metrics query.

@@ -56,6 +56,7 @@ var opTexts = [...]string{
 	OpUnionChild: "&>", OpUnionDescendant: "&>>", OpUnionParent: "&<", OpUnionAncestor: "&<<", OpUnionSibling: "&~",
 }
 
+// String is the operator as queries write it.
 func (o Op) String() string { return opTexts[o] }
 
 // Comparison reports whether the operator yields a Bool from two values.

@@ -28,6 +28,7 @@ const (
 
 var typeNames = [...]string{"nil", "int", "float", "string", "bool", "duration", "status", "kind", "array", "attribute"}
 
+// String is the type's name in messages.
 func (t Type) String() string { return typeNames[t] }
 
 func (t Type) numeric() bool { return t == Int || t == Float || t == Duration }
