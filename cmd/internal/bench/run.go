@@ -318,7 +318,7 @@ func (r *runner) load(ctx context.Context, s Signal, t *Target, w *workset, out 
 		return nil
 	}
 	r.progress("%s: restarting %s", s, t.Name)
-	ready, err := r.restart(ctx, t, w.questions[len(w.questions)-1], t.endpoints(s)[0])
+	ready, err := r.restart(ctx, t, t.endpoints(s)[0])
 	if err != nil {
 		return fmt.Errorf("restart: %w", err)
 	}
