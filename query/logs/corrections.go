@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -151,11 +152,15 @@ func isWordByte(c byte) bool {
 	return c == '_' || c == '.' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-// correctPipelines replaces the stages within expr that need it. The push-down
+// correctPipelines replaces the stages within expr that need it, among them those
+// that run templates, which end with ctx. The push-down
 // must have been taken from expr before.
-func correctPipelines(expr syntax.Expr) {
+func correctPipelines(ctx context.Context, expr syntax.Expr) (err error) {
 	expr.Walk(func(e syntax.Expr) bool {
 		if p, ok := e.(*syntax.PipelineExpr); ok {
+			if err == nil {
+				err = boundedFormats(ctx, p.MultiStages)
+			}
 			for i, stage := range p.MultiStages {
 				if f, ok := stage.(*syntax.LineFilterExpr); ok && hasIPAlternative(f) {
 					p.MultiStages[i] = ipAlternatives{f}
@@ -164,6 +169,7 @@ func correctPipelines(expr syntax.Expr) {
 		}
 		return true
 	})
+	return err
 }
 
 func hasIPAlternative(f *syntax.LineFilterExpr) bool {

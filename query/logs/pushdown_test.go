@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"context"
 	"slices"
 	"testing"
 
@@ -179,6 +180,6 @@ func FuzzParse(f *testing.F) {
 		case syntax.LogSelectorExpr:
 			analyze(stagesOf(e))
 		}
-		correctPipelines(expr)
+		_ = correctPipelines(context.Background(), expr)
 	})
 }

@@ -46,7 +46,9 @@ func (q *querier) SelectLogs(ctx context.Context, p logql.SelectLogParams) (iter
 	if exact && q.req.Interval == 0 {
 		query.Limit = int(p.Limit)
 	}
-	correctPipelines(expr)
+	if err := correctPipelines(ctx, expr); err != nil {
+		return nil, err
+	}
 	pipeline, err := expr.Pipeline()
 	if err != nil {
 		return nil, err
@@ -79,7 +81,9 @@ func (q *querier) SelectSamples(ctx context.Context, p logql.SelectSampleParams)
 	if _, err := q.push(ctx, &query, stagesOf(selector)); err != nil {
 		return nil, err
 	}
-	correctPipelines(expr)
+	if err := correctPipelines(ctx, expr); err != nil {
+		return nil, err
+	}
 	extractors, err := expr.Extractors()
 	if err != nil {
 		return nil, err

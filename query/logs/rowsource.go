@@ -61,7 +61,9 @@ func (q *querier) rowSource(ctx context.Context, l leaf) (windowSource, error) {
 	if r.captures = r.memo.linePattern(stages); r.captures != nil {
 		query.Captures, query.Columns.Line = &r.captures.LinePattern, false
 	}
-	correctPipelines(l.expr)
+	if err := correctPipelines(ctx, l.expr); err != nil {
+		return nil, err
+	}
 	extractors, err := r.captures.extractors(l)
 	if err != nil {
 		return nil, err

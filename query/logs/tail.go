@@ -93,7 +93,9 @@ func (a *API) startTail(ctx context.Context, req tailRequest, flags httpreq.Enco
 			a.tailers.leave(s.tail)
 		}
 	}()
-	correctPipelines(sel)
+	if err := correctPipelines(ctx, sel); err != nil {
+		return nil, err
+	}
 	if err := s.reset(); err != nil {
 		return nil, err
 	}

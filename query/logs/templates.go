@@ -10,14 +10,19 @@ import (
 )
 
 // maxAmplification is how many times bigger than its parts a template of
-// line_format or label_format may make its output.
+// line_format or label_format may make its output. How much that is, is looked at
+// for each row (see boundedTemplate).
 const maxAmplification = 1_000_000
 
-// checkTemplates refuses templates that would fill the memory: they run within one
-// row, where neither time nor bytes can be limited. What is counted is how often a
-// template may repeat something; where that depends on data, it is refused.
+// checkTemplates refuses templates that would fill the memory within one call of a
+// function, where neither time nor bytes can be limited. What is counted is how
+// often a template may repeat something; where that depends on data, it is refused.
 func checkTemplates(expr syntax.Expr) (err error) {
+	templates := 0
 	check := func(text string) {
+		if templates++; err == nil && templates > maxTemplates {
+			err = &LimitError{Limit: "templates", Detail: fmt.Sprintf("it has more than %d of them", maxTemplates)}
+		}
 		if err == nil {
 			err = checkTemplate(text)
 		}
@@ -39,23 +44,8 @@ func checkTemplates(expr syntax.Expr) (err error) {
 }
 
 func checkTemplate(text string) error {
-	trees := map[string]*tmpl.Tree{}
-	t := tmpl.New("template")
-	t.Mode = tmpl.SkipFuncCheck
-	if _, err := t.Parse(text, "", "", trees); err != nil {
-		return nil // which the stage reports better
-	}
-	c := templateChecker{all: 1, one: 1}
-	for _, tree := range trees {
-		if tree.Root != nil {
-			c.walk(tree.Root)
-		}
-	}
-	factor := c.worst
-	if c.variables {
-		factor = c.all
-	}
-	if c.reason == "" && factor > maxAmplification {
+	c := analyzeTemplate(text)
+	if factor := c.factor(); c.reason == "" && factor > maxAmplification {
 		c.reason = fmt.Sprintf("it repeats text more than %d times", maxAmplification)
 	}
 	if c.reason != "" {
@@ -64,12 +54,42 @@ func checkTemplate(text string) error {
 	return nil
 }
 
+// templateFactor is how often a template may repeat a text before it is written.
+func templateFactor(text string) float64 {
+	c := analyzeTemplate(text)
+	return c.factor()
+}
+
+func analyzeTemplate(text string) templateChecker {
+	trees := map[string]*tmpl.Tree{}
+	t := tmpl.New("template")
+	t.Mode = tmpl.SkipFuncCheck
+	if _, err := t.Parse(text, "", "", trees); err != nil {
+		return templateChecker{} // the stage reports it better
+	}
+	c := templateChecker{all: 1, one: 1}
+	for _, tree := range trees {
+		if tree.Root != nil {
+			c.walk(tree.Root)
+		}
+	}
+	return c
+}
+
 // templateChecker multiplies what calls may repeat: one may be about the result of
 // another within the same action, or anywhere when it has been kept in a variable.
 type templateChecker struct {
 	all, one, worst float64 // of all calls, of the action's, and the worst action
 	variables       bool
+	ranges          int // around what is looked at
 	reason          string
+}
+
+func (c *templateChecker) factor() float64 {
+	if c.variables {
+		return c.all
+	}
+	return c.worst
 }
 
 func (c *templateChecker) multiply(factor float64) {
@@ -102,7 +122,12 @@ func (c *templateChecker) walk(n tmpl.Node) {
 		if !overData(n.Pipe) {
 			c.reason = "range is over something else than data"
 		}
+		if c.ranges > 0 {
+			c.reason = "it has a range within a range"
+		}
+		c.ranges++
 		c.branch(&n.BranchNode)
+		c.ranges--
 	case *tmpl.TemplateNode:
 		c.reason = "it uses other templates"
 	}
@@ -136,6 +161,9 @@ func (c *templateChecker) pipe(p *tmpl.PipeNode) {
 		return
 	}
 	c.variables = c.variables || len(p.Decl) > 0
+	if p.IsAssign && c.ranges > 0 && !constant(p) {
+		c.reason = "a range changes a variable, which may grow each time"
+	}
 	for _, cmd := range p.Cmds {
 		c.command(cmd)
 		for _, arg := range cmd.Args {
@@ -149,6 +177,18 @@ func (c *templateChecker) pipe(p *tmpl.PipeNode) {
 			}
 		}
 	}
+}
+
+// constant reports whether a pipeline is a written value.
+func constant(p *tmpl.PipeNode) bool {
+	if len(p.Cmds) != 1 || len(p.Cmds[0].Args) != 1 {
+		return false
+	}
+	switch p.Cmds[0].Args[0].(type) {
+	case *tmpl.BoolNode, *tmpl.NumberNode, *tmpl.StringNode, *tmpl.NilNode:
+		return true
+	}
+	return false
 }
 
 var wideVerb = regexp.MustCompile(`%[-+# 0]*(\d{4,}|\*|\d*\.(\d{4,}|\*)|\[)`)
