@@ -80,6 +80,10 @@ func (a *API) startTail(ctx context.Context, req tailRequest, flags httpreq.Enco
 	if a.tailers == nil {
 		return nil, &LimitError{Limit: "maxTails", Detail: "this server has no live tails"}
 	}
+	// The bounds of queries hold for tails without lines before them, too.
+	if _, err := a.engine.admit(Request{Query: req.query, Step: time.Second, Limit: req.limit}); err != nil {
+		return nil, err
+	}
 	sel, err := logSelector(req.query)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ import (
 type tailRig struct {
 	t       *testing.T
 	url     string
+	handler http.Handler
 	store   *columnar.Store
 	tailers *logs.Tailers
 }
@@ -42,6 +44,7 @@ func newTailRig(t *testing.T, change ...func(*logs.Config)) *tailRig {
 	require.NoError(t, err)
 	e := echo.New()
 	api.Register(e.Group("/loki"))
+	r.handler = e
 	srv := httptest.NewServer(e)
 	r.url = srv.URL
 	t.Cleanup(func() { r.tailers.Close(); srv.Close() })
@@ -305,4 +308,22 @@ func TestTailBadRequests(t *testing.T) {
 	_, resp, err := r.dial(url.Values{"query": {`{pod="a"}`}}, "Origin", "http://elsewhere.example")
 	require.Error(t, err)
 	require.Equal(t, http.StatusForbidden, resp.StatusCode)
+}
+
+// TestTailsOfTheFutureAreBounded like all others, though nothing is looked for
+// before they begin.
+func TestTailsOfTheFutureAreBounded(t *testing.T) {
+	r := newTailRig(t)
+	start := strconv.FormatInt(time.Now().Add(time.Hour).UnixNano(), 10)
+	for want, form := range map[string]url.Values{
+		"refused by templates":    {"query": {"{a=`b`} | line_format `{{ repeat 1000000000 \"x\" }}`"}},
+		"refused by maxQueryText": {"query": {"{a=`b`} |= `" + strings.Repeat("x", 70<<10) + "`"}},
+		"refused by maxLines":     {"query": {"{a=`b`}"}, "limit": {"100000"}},
+		"only log queries":        {"query": {"rate({a=`b`}[1m])"}},
+	} {
+		form.Set("start", start)
+		rec := do(r.handler, http.MethodGet, "/loki/api/v1/tail", form)
+		require.Equal(t, http.StatusBadRequest, rec.Code, want)
+		require.Contains(t, rec.Body.String(), want)
+	}
 }
