@@ -76,7 +76,7 @@ func (a *API) getDetectedFieldValues(ctx context.Context, c echo.Context, form u
 }
 
 func (a *API) getPatterns(ctx context.Context, _ echo.Context, form url.Values) (func(http.ResponseWriter) error, error) {
-	r, err := rangeRequest(withoutLimit(form), a.now())
+	r, err := anyStepRequest(withoutLimit(form), a.now())
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,15 @@ const (
 
 // rangeRequest reads the parameters of query_range. now is what times default to.
 func rangeRequest(form url.Values, now time.Time) (Request, error) {
+	req, err := anyStepRequest(form, now)
+	if err == nil && req.End.Sub(req.Start)/req.Step > maxSteps {
+		err = badParam("step", "exceeded maximum resolution of %d points per timeseries. Try decreasing the query resolution (?step=XX)", maxSteps)
+	}
+	return req, err
+}
+
+// anyStepRequest is rangeRequest for what widens a step that is too fine.
+func anyStepRequest(form url.Values, now time.Time) (Request, error) {
 	req := Request{Query: form.Get("query")}
 	var err error
 	if req.Start, req.End, err = boundsParam(form, now); err != nil {
@@ -43,9 +52,6 @@ func rangeRequest(form url.Values, now time.Time) (Request, error) {
 	}
 	if req.Step <= 0 {
 		return req, badParam("step", "zero or negative query resolution step widths are not accepted. Try a positive integer")
-	}
-	if req.End.Sub(req.Start)/req.Step > maxSteps {
-		return req, badParam("step", "exceeded maximum resolution of %d points per timeseries. Try decreasing the query resolution (?step=XX)", maxSteps)
 	}
 	if v := form.Get("interval"); v != "" {
 		if req.Interval, err = durationParam("interval", v); err != nil {

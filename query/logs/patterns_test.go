@@ -76,10 +76,12 @@ func TestPatternsOfManyLines(t *testing.T) {
 }
 
 func TestPatternsWidenTheStep(t *testing.T) {
-	form := url.Values{"query": {`{service_name="depot"}`}, "start": {nsParam(0)}, "end": {nsParam(2 * time.Hour)}, "step": {"1s"}}
-	got := patterns(t, depot(t), form)
-	require.Len(t, got, 2)
-	require.LessOrEqual(t, len(got[0].Samples), 5, "7,200 steps are 500 of 15 s")
+	for _, step := range []string{"1s", "1ms"} {
+		form := url.Values{"query": {`{service_name="depot"}`}, "start": {nsParam(0)}, "end": {nsParam(2 * time.Hour)}, "step": {step}}
+		got := patterns(t, depot(t), form)
+		require.Len(t, got, 2)
+		require.LessOrEqual(t, len(got[0].Samples), 5, "7,200 steps are 500 of 15 s")
+	}
 }
 
 func TestPatternsBadRequests(t *testing.T) {
