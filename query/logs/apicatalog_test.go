@@ -184,6 +184,27 @@ func TestCatalogBadRequests(t *testing.T) {
 	}
 }
 
+// TestDetectedFieldsAreTheMostFrequent of more than were asked for, in whatever order
+// lines have them.
+func TestDetectedFieldsAreTheMostFrequent(t *testing.T) {
+	store := openStore(t)
+	for i, line := range []string{"often=1 z=1", "b=1 often=2 a=1", "seldom=1", "c=1 often=1 z=3"} {
+		appendRows(t, store, labels.FromStrings("app", "x"), row(ns(time.Duration(i)*time.Second), line))
+	}
+	e := newServer(t, store, logs.DefaultConfig())
+	for limit, want := range map[string][]string{"1": {"often"}, "2": {"often", "z"}, "3": {"a", "often", "z"}} {
+		rec := do(e, http.MethodGet, "/loki/api/v1/detected_fields", minute("query", `{app="x"}`, "field_limit", limit))
+		require.Equal(t, http.StatusOK, rec.Code, rec.Body.String())
+		var answer struct{ Fields []struct{ Label string } }
+		require.NoError(t, json.Unmarshal(rec.Body.Bytes(), &answer))
+		var got []string
+		for _, f := range answer.Fields {
+			got = append(got, f.Label)
+		}
+		require.Equal(t, want, got)
+	}
+}
+
 func TestVolumeNamesItsLimit(t *testing.T) {
 	store := openStore(t)
 	for i := range 20 {

@@ -3,6 +3,7 @@ package logs
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +34,7 @@ type detectedField struct {
 	values   map[string]struct{}
 	parsers  []string
 	jsonPath []string
+	rows     int64 // of the sample, or as the store's catalogue has it when that is more
 	distinct int64 // as the store's catalogue estimates it, 0 when it does not know
 }
 
@@ -149,7 +151,12 @@ func catalogQuery(req fieldsRequest, ms []*labels.Matcher) columnar.CatalogQuery
 	return columnar.CatalogQuery{Table: columnar.Logs, From: unixNano(req.start), To: unixNano(req.end), Matchers: ms}
 }
 
-// fieldDetector gathers what lines and the catalogue say, for at most limit fields.
+// maxDetectedFields bounds the fields that are gathered before the most frequent
+// ones are chosen: lines may have keys that no other has.
+const maxDetectedFields = 10_000
+
+// fieldDetector gathers what lines and the catalogue say. Of more than limit fields
+// it answers those that most rows have, whatever the order they came in.
 type fieldDetector struct {
 	limit  int
 	fields map[string]*detectedField
@@ -157,7 +164,7 @@ type fieldDetector struct {
 
 func (d *fieldDetector) field(name string) *detectedField {
 	f := d.fields[name]
-	if f == nil && len(d.fields) < d.limit {
+	if f == nil && len(d.fields) < max(d.limit, maxDetectedFields) {
 		f = &detectedField{values: map[string]struct{}{}}
 		d.fields[strings.Clone(name)] = f
 	}
@@ -197,6 +204,7 @@ func (d *fieldDetector) catalogued(n columnar.FieldName) {
 		return
 	}
 	f.distinct = n.Distinct
+	f.rows = max(f.rows, n.Rows)
 	if f.typ != "" {
 		return
 	}
@@ -214,8 +222,13 @@ func (d *fieldDetector) catalogued(n columnar.FieldName) {
 }
 
 func (d *fieldDetector) result() []*logproto.DetectedField {
-	out := make([]*logproto.DetectedField, 0, len(d.fields))
-	for name, f := range d.fields {
+	names := slices.SortedFunc(maps.Keys(d.fields), func(a, b string) int {
+		return cmp.Or(cmp.Compare(d.fields[b].rows, d.fields[a].rows), cmp.Compare(a, b))
+	})
+	names = names[:min(len(names), d.limit)]
+	out := make([]*logproto.DetectedField, 0, len(names))
+	for _, name := range names {
+		f := d.fields[name]
 		out = append(out, &logproto.DetectedField{
 			Label: name, Type: f.typ, Cardinality: uint64(max(f.distinct, int64(len(f.values)))),
 			Parsers: f.parsers, JsonPath: f.jsonPath,
@@ -230,6 +243,7 @@ func (f *detectedField) add(value string) {
 	if f.typ == "" {
 		f.typ = typeOf(value)
 	}
+	f.rows++
 	f.values[value] = struct{}{}
 }
 
