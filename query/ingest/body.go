@@ -1,14 +1,17 @@
 package ingest
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 
+	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
+	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/semaphore"
 )
@@ -95,6 +98,13 @@ func (g *Ingester) readBody(req *http.Request, l *lease) ([]byte, error) {
 		}
 		defer z.Close()
 		return readAll(z, g.cfg.MaxDecodedBytes, what, l)
+	case "deflate":
+		z, err := inflate(raw)
+		if err != nil {
+			return nil, undecodable(fmt.Errorf("deflate: %w", err))
+		}
+		defer z.Close()
+		return readAll(z, g.cfg.MaxDecodedBytes, what, l)
 	case "zstd":
 		// The window is memory as well, and a frame may ask for gigabytes of it.
 		z, err := zstd.NewReader(raw, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
@@ -105,8 +115,25 @@ func (g *Ingester) readBody(req *http.Request, l *lease) ([]byte, error) {
 		defer z.Close()
 		return readAll(z, g.cfg.MaxDecodedBytes, what, l)
 	default:
-		return nil, unsupported("content encoding %q is not accepted; use gzip, zstd or none", enc)
+		return nil, unsupported("content encoding %q is not accepted; use gzip, deflate, zstd or none", enc)
 	}
+}
+
+// inflate undoes deflate, which HTTP says is in zlib's frame (RFC 9110, section
+// 8.4.1.2), and many a client sends bare, as Loki takes it. A zlib header is two
+// bytes that are a multiple of 31, the method, 8, in the low bits of the first; as
+// the start of bare deflate that would be a stored block that is not the last,
+// whose length does not fit.
+func inflate(r io.Reader) (io.ReadCloser, error) {
+	b := bufio.NewReader(r)
+	head, err := b.Peek(2)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if len(head) == 2 && head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
+		return zlib.NewReader(b)
+	}
+	return flate.NewReader(b), nil
 }
 
 // readSnappyBody reads a body in snappy's block format, which remote write and

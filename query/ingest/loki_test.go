@@ -41,6 +41,8 @@ func TestLokiPush(t *testing.T) {
 	}{
 		"json":                     {asJSON, []string{"Content-Type", "application/json"}},
 		"json, gzip":               {gzipped(t, asJSON), []string{"Content-Type", "application/json; charset=utf-8", "Content-Encoding", "gzip"}},
+		"json, zlib":               {zlibbed(t, asJSON), []string{"Content-Type", "application/json", "Content-Encoding", "deflate"}},
+		"json, deflate":            {deflated(t, asJSON), []string{"Content-Type", "application/json", "Content-Encoding", "deflate"}},
 		"protobuf":                 {asProto, []string{"Content-Type", "application/x-protobuf"}},
 		"protobuf, encoding named": {asProto, []string{"Content-Type", "application/x-protobuf", "Content-Encoding", "snappy"}},
 		"no content type":          {asProto, nil},

@@ -2,7 +2,9 @@ package ingest_test
 
 import (
 	"bytes"
+	"compress/flate"
 	"compress/gzip"
+	"compress/zlib"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +46,27 @@ func gzipped(t testing.TB, b []byte) []byte {
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
 	_, err := w.Write(b)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return out.Bytes()
+}
+
+func zlibbed(t testing.TB, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := zlib.NewWriter(&out)
+	_, err := w.Write(b)
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	return out.Bytes()
+}
+
+func deflated(t testing.TB, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, flate.DefaultCompression)
+	require.NoError(t, err)
+	_, err = w.Write(b)
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
 	return out.Bytes()
@@ -183,6 +206,10 @@ func TestOTLPRefusesWhatItCannotRead(t *testing.T) {
 		"batch id":             {good, []string{"Yagura-Batch", "nonsense"}, 400, "Yagura-Batch", "bad_batch_id"},
 		"too large":            {make([]byte, 1<<20+1), nil, 413, "maxBodyBytes", "too_large"},
 		"bomb":                 {bomb, []string{"Content-Encoding", "gzip"}, 413, "larger than 2097152", "too_large"},
+		"not deflate":          {good, []string{"Content-Encoding", "deflate"}, 400, "", "undecodable"},
+		"deflate cut off":      {deflated(t, good)[:20], []string{"Content-Encoding", "deflate"}, 400, "read", "undecodable"},
+		"deflate bomb":         {deflated(t, make([]byte, 4<<20)), []string{"Content-Encoding", "deflate"}, 413, "larger than 2097152", "too_large"},
+		"zlib bomb":            {zlibbed(t, make([]byte, 4<<20)), []string{"Content-Encoding", "deflate"}, 413, "larger than 2097152", "too_large"},
 		"zstd bomb":            {zstded(t, make([]byte, 4<<20)), []string{"Content-Encoding", "zstd"}, 413, "", "too_large"},
 		"many records":         {protoOf(t, logsRequest(2000)), nil, 413, "maxElements", "too_large"},
 		"many records, JSON":   {[]byte(`{"resourceLogs":[{"scopeLogs":[{"logRecords":[` + strings.Repeat("{},", 3000) + `{}]}]}]}`), []string{"Content-Type", jsonType}, 413, "maxElements", "too_large"},
