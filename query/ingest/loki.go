@@ -17,8 +17,9 @@ import (
 )
 
 // pushLoki takes Loki's push: protobuf in snappy, or JSON. Labels stay as they
-// were sent, but for a service_name that is found out. Lines that are refused do not keep the others from being stored; the
-// answer is then 400 (429 when a stream limit is the reason), as Loki's is.
+// were sent, but for a service_name that is found out. Lines that are refused do
+// not keep the others from being stored; the answer is then 400 (429 when a stream
+// limit is the reason), as Loki's is.
 func (g *Ingester) pushLoki(c echo.Context) error {
 	b, err := g.storeLoki(c.Request())
 	if r := g.finish(protocolLoki, signalLogs, err); r != nil {

@@ -18,6 +18,7 @@ type LimitError struct {
 	Detail string
 }
 
+// Error implements error: the bound's name and what was beyond it.
 func (e *LimitError) Error() string { return fmt.Sprintf("query refused by %s: %s", e.Limit, e.Detail) }
 
 func timeoutError(d time.Duration) error {
