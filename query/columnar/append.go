@@ -137,68 +137,22 @@ func (s *Store) commitLoop() {
 	}
 }
 
+// appendGroup is what one write stores.
+type appendGroup struct {
+	now      time.Time
+	accepted []*appendRequest
+	repeats  []*appendRequest
+	last     uint64 // number of the last accepted record, or of the one before the group
+}
+
 // commit stores a group and answers every request of it.
 func (s *Store) commit(group []*appendRequest) {
 	err := s.makeRoom()
-	now := s.clock.Now()
-	var (
-		accepted []*appendRequest
-		repeats  []*appendRequest
-		pending  = dedupe{} // sequences of this group, not yet written
-		streams  int
-	)
-	number := s.lastRecord
-	for _, r := range group {
-		if !r.taken.CompareAndSwap(false, true) {
-			continue
-		}
-		if s.senders.repeat(r.chunk.id) || pending.repeat(r.chunk.id) {
-			repeats = append(repeats, r)
-			continue
-		}
-		fresh := s.registry.unknown(r.chunk)
-		if err == nil && s.registry.full(streams+fresh) {
-			r.result <- appendResult{err: fmt.Errorf("%w: maxStreams is %d", ErrFull, s.cfg.MaxStreams)}
-			continue
-		}
-		if err != nil {
-			r.result <- appendResult{err: err}
-			continue
-		}
-		streams += fresh
-		number++
-		numberWALRecord(r.record, number)
-		pending.note(r.chunk.id, now)
-		accepted = append(accepted, r)
+	g := s.admit(group, err)
+	if len(g.accepted) > 0 {
+		err = s.write(s.join(g.accepted))
 	}
-	if len(accepted) > 0 {
-		records := accepted[0].record
-		if len(accepted) > 1 {
-			s.group = s.group[:0]
-			for _, r := range accepted {
-				s.group = append(s.group, r.record...)
-			}
-			records = s.group
-		}
-		err = s.write(records)
-	}
-	for _, r := range accepted {
-		if err == nil {
-			s.accept(r.chunk, now)
-		}
-		r.result <- appendResult{err: err}
-	}
-	if err == nil {
-		s.lastRecord = number
-	}
-	for _, r := range repeats {
-		// A repeat of a batch of this very group shares its fate.
-		if stored := s.senders.repeat(r.chunk.id); stored {
-			r.result <- appendResult{duplicate: true}
-		} else {
-			r.result <- appendResult{err: err}
-		}
-	}
+	s.answer(&g, err)
 	if cap(s.group) > 2*maxGroupBytes {
 		s.group = nil
 	}
@@ -206,6 +160,72 @@ func (s *Store) commit(group []*appendRequest) {
 		if _, err := s.rotateIfFree(); err != nil {
 			// The next append tries again, and is refused if that fails too.
 			s.log.Error("cannot seal the memory table", "err", err)
+		}
+	}
+}
+
+// admit numbers the requests that are to be written and answers those that are
+// refused, each of them if there is no room. Repeats are known even then.
+func (s *Store) admit(group []*appendRequest, noRoom error) appendGroup {
+	g := appendGroup{now: s.clock.Now(), last: s.lastRecord}
+	pending := dedupe{} // sequences of this group, not yet written
+	streams := 0
+	for _, r := range group {
+		if !r.taken.CompareAndSwap(false, true) {
+			continue
+		}
+		if s.senders.repeat(r.chunk.id) || pending.repeat(r.chunk.id) {
+			g.repeats = append(g.repeats, r)
+			continue
+		}
+		if noRoom != nil {
+			r.result <- appendResult{err: noRoom}
+			continue
+		}
+		fresh := s.registry.unknown(r.chunk)
+		if s.registry.full(streams + fresh) {
+			r.result <- appendResult{err: fmt.Errorf("%w: maxStreams is %d", ErrFull, s.cfg.MaxStreams)}
+			continue
+		}
+		streams += fresh
+		g.last++
+		numberWALRecord(r.record, g.last)
+		pending.note(r.chunk.id, g.now)
+		g.accepted = append(g.accepted, r)
+	}
+	return g
+}
+
+// join returns the records of the requests in one piece, which is valid until the
+// next call.
+func (s *Store) join(accepted []*appendRequest) []byte {
+	if len(accepted) == 1 {
+		return accepted[0].record
+	}
+	s.group = s.group[:0]
+	for _, r := range accepted {
+		s.group = append(s.group, r.record...)
+	}
+	return s.group
+}
+
+// answer makes what was written visible, and tells all that wait how it went.
+func (s *Store) answer(g *appendGroup, err error) {
+	for _, r := range g.accepted {
+		if err == nil {
+			s.accept(r.chunk, g.now)
+		}
+		r.result <- appendResult{err: err}
+	}
+	if err == nil {
+		s.lastRecord = g.last
+	}
+	for _, r := range g.repeats {
+		// A repeat of a batch of this very group shares its fate.
+		if stored := s.senders.repeat(r.chunk.id); stored {
+			r.result <- appendResult{duplicate: true}
+		} else {
+			r.result <- appendResult{err: err}
 		}
 	}
 }
