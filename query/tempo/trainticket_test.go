@@ -109,6 +109,9 @@ func TestTrainTicket(t *testing.T) {
 	if testing.Short() {
 		t.Skip("unpacks 200 MB")
 	}
+	if tempo.RaceEnabled {
+		t.Skip("unpacks 200 MB, which takes minutes with the race detector and does nothing concurrently that other tests do not")
+	}
 	spans := trainTicket(t)
 	store := openStore(t)
 	for i, chunk := 0, 2000; i < len(spans); i += chunk {
