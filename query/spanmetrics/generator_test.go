@@ -228,15 +228,18 @@ func TestConfigNamesTheField(t *testing.T) {
 // TestJaegersMonitorTab asks over HTTP for what was derived.
 func TestJaegersMonitorTab(t *testing.T) {
 	r := newRig(t)
-	api, err := traces.NewAPI(r.rows, traces.DefaultConfig(), slog.New(slog.DiscardHandler), nil,
-		traces.WithMetrics(spanmetrics.NewEvaluator(r.samples.Engine(), r.samples.Queryable())))
-	require.NoError(t, err)
 	e := echo.New()
-	api.Register(e.Group("/jaeger"))
+	serve := func(prefix string, cfg traces.Config) {
+		api, err := traces.NewAPI(r.rows, cfg, slog.New(slog.DiscardHandler), nil,
+			traces.WithMetrics(spanmetrics.NewEvaluator(r.samples.Engine(), r.samples.Queryable())))
+		require.NoError(t, err)
+		api.Register(e.Group(prefix))
+	}
+	serve("/jaeger", traces.DefaultConfig())
 	ask := func(path string, into any) {
 		t.Helper()
 		rec := httptest.NewRecorder()
-		e.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/jaeger/api/"+path, nil))
+		e.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
 		require.Equal(t, http.StatusOK, rec.Code, rec.Body)
 		require.NoError(t, json.Unmarshal(rec.Body.Bytes(), into), rec.Body)
 	}
@@ -268,27 +271,40 @@ func TestJaegersMonitorTab(t *testing.T) {
 	}
 	window := "&lookback=20000&step=5000&ratePer=50000&endTs=" + end
 	var f family
-	ask("metrics/calls?service=shop&groupByOperation=true"+window, &f)
+	ask("/jaeger/api/metrics/calls?service=shop&groupByOperation=true"+window, &f)
 	require.Equal(t, "service_operation_call_rate", f.Name)
 	require.InDelta(t, 1, last(f), 0.1)
 	require.Equal(t, []struct{ Name, Value string }{{"service_name", "shop"}, {"operation", "GET /"}}, f.Metrics[0].Labels)
 	f = family{}
-	ask("metrics/errors?service=shop&service=nobody"+window, &f)
+	ask("/jaeger/api/metrics/errors?service=shop&service=nobody"+window, &f)
 	require.Equal(t, "service_error_rate", f.Name)
 	require.InDelta(t, 0.1, last(f), 0.02)
 	f = family{}
-	ask("metrics/errors?service=web&spanKind=client"+window, &f)
+	ask("/jaeger/api/metrics/errors?service=web&spanKind=client"+window, &f)
 	require.Zero(t, last(f))
 	f = family{}
-	ask("metrics/latencies?service=shop&quantile=0.95"+window, &f)
+	ask("/jaeger/api/metrics/latencies?service=shop&quantile=0.95"+window, &f)
 	require.Equal(t, "service_latencies", f.Name)
 	require.InDelta(t, 10, last(f), 0.3)
 
-	var deps struct{ Data []traces.Dependency }
-	ask("dependencies?lookback=3600000&endTs="+end, &deps)
+	var deps struct {
+		Data   []traces.Dependency
+		Errors []struct{ Msg string }
+	}
+	ask("/jaeger/api/dependencies?lookback=3600000&endTs="+end, &deps)
 	require.Equal(t, []traces.Dependency{{Parent: "web", Child: "shop", CallCount: 60}}, deps.Data)
-	ask("dependencies?service=nobody&endTs="+end, &deps)
+	ask("/jaeger/api/dependencies?service=nobody&endTs="+end, &deps)
 	require.Empty(t, deps.Data)
-	ask("dependencies?lookback=15000&endTs="+end, &deps) // what was called since
+	ask("/jaeger/api/dependencies?lookback=15100&endTs="+end, &deps) // calls that began since
 	require.Equal(t, []traces.Dependency{{Parent: "web", Child: "shop", CallCount: 15}}, deps.Data)
+	require.Empty(t, deps.Errors)
+
+	// Of more spans than may be held the metrics answer, and the answer says so.
+	cfg := traces.DefaultConfig()
+	cfg.MaxSpans = 20
+	serve("/small/jaeger", cfg)
+	ask("/small/jaeger/api/dependencies?lookback=3600000&endTs="+end, &deps)
+	require.Equal(t, []traces.Dependency{{Parent: "web", Child: "shop", CallCount: 60}}, deps.Data)
+	require.Len(t, deps.Errors, 1)
+	require.Contains(t, deps.Errors[0].Msg, "maxSpans")
 }

@@ -25,8 +25,9 @@ type API struct {
 // Option changes an API.
 type Option func(*API)
 
-// WithMetrics has the API answer for dependencies and the monitor tab from the
-// metrics that are derived from spans. Without it these answer 501.
+// WithMetrics has the API answer for the monitor tab from the metrics that are derived
+// from spans, and for dependencies when too many spans are stored to count them. Without
+// it the monitor tab answers 501.
 func WithMetrics(e Evaluator) Option { return func(a *API) { a.metrics = e } }
 
 // NewAPI makes the API and its querier. reg may be nil.

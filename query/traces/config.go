@@ -14,7 +14,8 @@ type Config struct {
 	// MaxTraces how many it may ask for. Both must be positive.
 	DefaultTraces int `json:"defaultTraces"`
 	MaxTraces     int `json:"maxTraces"`
-	// MaxSpans is how many spans one answer may hold; it must be positive.
+	// MaxSpans is how many spans one answer may hold, and of how many spans of calls the
+	// dependencies are counted at most; it must be positive.
 	MaxSpans int `json:"maxSpans"`
 	// MaxQueryBytes, MaxQueryRows and MaxStreams bound what the store decodes for
 	// one query: uncompressed bytes, rows, and matched streams.

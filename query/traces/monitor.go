@@ -1,7 +1,6 @@
 package traces
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"math"
 	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,10 +53,9 @@ const (
 )
 
 const (
-	defaultMonitorLookback    = time.Hour
-	defaultMonitorStep        = 5 * time.Second
-	defaultMonitorRate        = 10 * time.Minute
-	defaultDependencyLookback = 24 * time.Hour
+	defaultMonitorLookback = time.Hour
+	defaultMonitorStep     = 5 * time.Second
+	defaultMonitorRate     = 10 * time.Minute
 	// minMonitorStep is what the tab may ask for at least; metrics are written every
 	// few seconds.
 	minMonitorStep = time.Millisecond
@@ -308,58 +305,4 @@ func monitorLabels(ls labels.Labels) []monitorLabel {
 		out = append(out, monitorLabel{Name: l.Name, Value: l.Value})
 	})
 	return out
-}
-
-// Dependency says how often one service called another.
-type Dependency struct {
-	Parent    string `json:"parent"`
-	Child     string `json:"child"`
-	CallCount uint64 `json:"callCount"`
-}
-
-// Dependencies returns the calls between services within a time range, from the
-// service graph that is derived at ingest: by when they were stored, which is
-// seconds after they were made.
-func (a *API) Dependencies(ctx context.Context, start, end time.Time) ([]Dependency, error) {
-	if a.metrics == nil {
-		return nil, ErrNoMetrics
-	}
-	type pair struct{ client, server string }
-	calls := map[pair]float64{}
-	err := a.querier.run(ctx, func(ctx context.Context) error {
-		series, err := a.metrics.Increase(ctx, metricRequests, start, end)
-		for _, s := range series {
-			p := pair{s.Labels.Get("client"), s.Labels.Get("server")}
-			if p.client != "" && p.client != clientUser && len(s.Points) == 1 {
-				calls[p] += s.Points[0].Value
-			}
-		}
-		return err
-	})
-	out := []Dependency{}
-	for p, n := range calls {
-		if n > 0 {
-			out = append(out, Dependency{Parent: p.client, Child: p.server, CallCount: uint64(math.Round(n))})
-		}
-	}
-	slices.SortFunc(out, func(a, b Dependency) int {
-		return cmp.Or(strings.Compare(a.Parent, b.Parent), strings.Compare(a.Child, b.Child))
-	})
-	return out, err
-}
-
-func (a *API) dependencies(ctx context.Context, _ echo.Context, form url.Values) (any, error) {
-	end, err := millisParam(form, "endTs", a.querier.now())
-	if err != nil {
-		return nil, err
-	}
-	lookback, err := millisDuration(form, "lookback", defaultDependencyLookback)
-	if err != nil {
-		return nil, err
-	}
-	deps, err := a.Dependencies(ctx, end.Add(-lookback), end)
-	if service := form.Get("service"); service != "" {
-		deps = slices.DeleteFunc(deps, func(d Dependency) bool { return d.Parent != service && d.Child != service })
-	}
-	return list(deps), err
 }
