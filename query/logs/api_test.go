@@ -270,8 +270,10 @@ func TestLimitsNameThemselves(t *testing.T) {
 		set   func(*logs.Config)
 		query string
 	}{
-		"maxSeries":      {func(c *logs.Config) { c.MaxSeries = 10 }, `count_over_time({app="x"}[1m])`},
-		"maxInnerSeries": {func(c *logs.Config) { c.MaxInnerSeries = 10 }, `topk(1, count_over_time({app="x"}[1m]))`},
+		"maxSeries":        {func(c *logs.Config) { c.MaxSeries = 10 }, `count_over_time({app="x"}[1m])`},
+		"maxMemory":        {func(c *logs.Config) { c.MaxMemory = 1000 }, `quantile_over_time(0.5, {app="x"} | unwrap pod [1m]) by (app)`},
+		"maxMemory, lines": {func(c *logs.Config) { c.MaxMemory = 1000 }, `{app="x"}`},
+		"maxInnerSeries":   {func(c *logs.Config) { c.MaxInnerSeries = 10 }, `topk(1, count_over_time({app="x"}[1m]))`},
 		// Functions that count hold no samples.
 		"maxWindowSamples":      {func(c *logs.Config) { c.MaxWindowSamples = 60 }, `quantile_over_time(0.5, {app="x"} | unwrap pod [1m]) by (app)`},
 		"maxWindowReads":        {func(c *logs.Config) { c.MaxWindowReads = 1000 }, `quantile_over_time(0.5, {app="x"} | unwrap pod [1m]) by (app)`},
@@ -290,7 +292,7 @@ func TestLimitsNameThemselves(t *testing.T) {
 					"query": {tc.query}, "start": {nsParam(0)}, "end": {nsParam(time.Minute)}, "step": {"1s"}, "limit": {"1000"},
 				}, "X-Loki-Response-Encoding-Flags", flags)
 				require.Equal(t, http.StatusBadRequest, rec.Code, rec.Body.String())
-				require.Contains(t, rec.Body.String(), "query refused by "+strings.TrimSuffix(name, ", LogQL"))
+				require.Contains(t, rec.Body.String(), "query refused by "+name[:strings.IndexAny(name+",", ",")])
 			})
 		}
 	}

@@ -40,6 +40,10 @@ type Config struct {
 	// MaxAnswerBytes bounds the lines and labels of one log query's answer, which is
 	// held in memory.
 	MaxAnswerBytes int64 `json:"maxAnswerBytes"`
+	// MaxMemory bounds what all queries that run hold together, in bytes: the samples of
+	// their windows, their series, and their answers while they are put together. A query
+	// that finds it taken is refused with the status 503.
+	MaxMemory int64 `json:"maxMemory"`
 	// MaxConcurrent is how many queries run at once; others wait within their
 	// timeout. It must be positive.
 	MaxConcurrent int `json:"maxConcurrent"`
@@ -73,6 +77,7 @@ func DefaultConfig() Config {
 		MaxWindowSamples: 20_000_000,
 		MaxWindowReads:   4_000_000_000,
 		MaxAnswerBytes:   256 << 20,
+		MaxMemory:        1 << 30,
 		MaxConcurrent:    16,
 		Timeout:          model.Duration(time.Minute),
 		MaxPatternLines:  100_000,
@@ -102,6 +107,7 @@ func (c Config) Validate() error {
 		{"maxWindowSamples", int64(c.MaxWindowSamples), false},
 		{"maxWindowReads", c.MaxWindowReads, false},
 		{"maxAnswerBytes", c.MaxAnswerBytes, false},
+		{"maxMemory", c.MaxMemory, false},
 		{"maxConcurrent", int64(c.MaxConcurrent), true},
 		{"timeout", int64(c.Timeout), true},
 		{"maxPatternLines", int64(c.MaxPatternLines), true},

@@ -16,6 +16,7 @@ import (
 	"github.com/grafana/loki/v3/pkg/logqlmodel"
 	"github.com/grafana/loki/v3/pkg/util/validation"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/yagura-dev/yagura/query/columnar"
 )
@@ -46,6 +47,7 @@ type Engine struct {
 	cfg     Config
 	logger  *slog.Logger
 	slots   chan struct{}
+	memory  *semaphore.Weighted // nil without a bound
 	metrics *metrics
 	plain   bool
 }
@@ -55,11 +57,15 @@ func NewEngine(store Store, cfg Config, logger *slog.Logger, reg prometheus.Regi
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("logs: %w", err)
 	}
-	return &Engine{
+	e := &Engine{
 		store: store, cfg: cfg, logger: logger,
 		slots:   make(chan struct{}, cfg.MaxConcurrent),
 		metrics: newMetrics(reg),
-	}, nil
+	}
+	if cfg.MaxMemory > 0 {
+		e.memory = semaphore.NewWeighted(cfg.MaxMemory)
+	}
+	return e, nil
 }
 
 // Exec evaluates a query. Its errors are *LimitError, the parser's and the
@@ -89,7 +95,8 @@ func (e *Engine) exec(ctx context.Context, req Request) (logqlmodel.Result, *exe
 	defer done()
 
 	params := queryParams{req: req, expr: expr}
-	exec := &execution{cfg: e.cfg}
+	exec := &execution{cfg: e.cfg, memory: memoryLease{budget: e.memory, limit: e.cfg.MaxMemory}}
+	defer exec.memory.release()
 	defer exec.close()
 	q := &querier{store: e.store, exec: exec, plain: e.plain, req: req}
 	lim := e.limitsOf(req)

@@ -60,7 +60,7 @@ func statusOf(err error) (status int, text, outcome string) {
 		return http.StatusBadRequest, err.Error(), "bad_request"
 	case errors.Is(err, columnar.ErrTooLarge):
 		return http.StatusBadRequest, err.Error(), "bad_request"
-	case errors.Is(err, columnar.ErrFull), errors.Is(err, columnar.ErrClosed), errors.Is(err, errTailersClosed):
+	case errors.Is(err, errMemoryBusy), errors.Is(err, columnar.ErrFull), errors.Is(err, columnar.ErrClosed), errors.Is(err, errTailersClosed):
 		return http.StatusServiceUnavailable, err.Error(), "unavailable"
 	case errors.Is(err, context.Canceled):
 		return server.StatusClientClosedRequest, server.ErrClientCanceled, "canceled"

@@ -69,7 +69,7 @@ func evalMetrics(ctx context.Context, q *querier, params logql.Params, lim limit
 		res.Data, n = vec, len(vec)
 	} else {
 		var matrix promql.Matrix
-		matrix, err = joinRange(ctx, ev, lim.maxSeries)
+		matrix, err = joinRange(ctx, q.exec, ev, lim.maxSeries)
 		res.Data, n = matrix, matrix.TotalSamples()
 	}
 	if closeErr := ev.Close(); err == nil {
@@ -116,11 +116,12 @@ func partial(ctx context.Context, maxSeries int) bool {
 	return true
 }
 
-func joinRange(ctx context.Context, ev logql.StepEvaluator, maxSeries int) (promql.Matrix, error) {
+func joinRange(ctx context.Context, exec *execution, ev logql.StepEvaluator, maxSeries int) (promql.Matrix, error) {
 	if leaf, ok := ev.(*rangeEvaluator); ok {
 		return leaf.join(ctx, maxSeries)
 	}
 	j := joiner{max: maxSeries}
+	points := heldItems{lease: &exec.memory, size: pointBytes}
 	index := map[uint64]int{}
 	for !j.full {
 		ok, _, r := ev.Next()
@@ -146,11 +147,18 @@ func joinRange(ctx context.Context, ev logql.StepEvaluator, maxSeries int) (prom
 				}
 				index[hash] = i
 			}
+			if err := points.add(); err != nil {
+				return nil, exec.fail(err)
+			}
 			j.out[i].Floats = append(j.out[i].Floats, promql.FPoint{T: s.T, F: s.F})
 		}
 	}
 	return j.sorted(), nil
 }
+
+// pointBytes is what a point of an answer takes, with the room that slices keep for
+// more.
+const pointBytes = 32
 
 // joiner collects the series of a range query.
 type joiner struct {

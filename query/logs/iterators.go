@@ -9,6 +9,9 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 )
 
+// entryBytes is what a line of an answer takes beside its text.
+const entryBytes = 128
+
 // entryIterator runs a pipeline over the rows of a selection. The store orders
 // rows over all streams, so one iterator serves the whole query and nothing is
 // collected.
@@ -38,7 +41,12 @@ func (it *entryIterator) Next() bool {
 			Parsed:             logproto.FromLabelsToLabelAdapters(lbls.Parsed()),
 		}
 		it.lbls, it.hash = lbls, st.hash
-		it.size += int64(len(it.entry.Line) + len(lbls.String()))
+		size := int64(len(it.entry.Line) + len(lbls.String()))
+		if err := it.sel.exec.memory.hold(size + entryBytes); err != nil {
+			it.sel.err = it.sel.exec.fail(err)
+			return false
+		}
+		it.size += size
 		if limit := it.sel.exec.cfg.MaxAnswerBytes; limit > 0 && it.size > limit {
 			it.sel.err = it.sel.exec.fail(&LimitError{Limit: "maxAnswerBytes", Detail: fmt.Sprintf(
 				"its answer has more than %d bytes; ask for fewer lines or shorter ones", limit)})

@@ -100,7 +100,7 @@ func (q *querier) SelectSamples(ctx context.Context, p logql.SelectSampleParams)
 	}
 	return &sampleIterator{
 		sel: sel, series: map[uint64]struct{}{},
-		window: newWindowGuard(q.exec.cfg.MaxWindowSamples, q.exec.cfg.MaxWindowReads, expr, q.req),
+		window: newWindowGuard(q.exec.cfg.MaxWindowSamples, q.exec.cfg.MaxWindowReads, expr, q.req).leasing(&q.exec.memory),
 	}, nil
 }
 

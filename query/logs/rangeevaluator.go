@@ -35,6 +35,7 @@ type seriesTable struct {
 	byText   map[string]int32
 	byResult map[log.LabelsResult]int32
 	series   []series
+	memory   *memoryLease // nil: the series are not counted against it
 }
 
 type series struct {
@@ -45,6 +46,9 @@ type series struct {
 func newSeriesTable(cfg Config) *seriesTable {
 	return &seriesTable{limit: cfg.MaxInnerSeries, byText: map[string]int32{}, byResult: map[log.LabelsResult]int32{}}
 }
+
+// seriesBytes is what a series takes beside its text, which is held about thrice.
+const seriesBytes = 256
 
 // noSeries stands for samples that LogQL drops.
 const noSeries = -1
@@ -61,6 +65,9 @@ func (t *seriesTable) number(l log.LabelsResult) (int32, error) {
 		if i = noSeries; readable {
 			if len(t.series) >= t.limit {
 				return 0, innerSeriesError(t.limit)
+			}
+			if err := t.memory.hold(int64(3*len(text)) + seriesBytes); err != nil {
+				return 0, err
 			}
 			i = int32(len(t.series))
 			failed := metric.Has(logqlmodel.ErrorLabel) && metric.Get(logqlmodel.PreserveErrorLabel) != "true"
@@ -165,6 +172,7 @@ func (e *rangeEvaluator) join(ctx context.Context, maxSeries int) (promql.Matrix
 	if e.leaf.agg.op == syntax.OpRangeTypeAbsent {
 		return e.joinAbsent()
 	}
+	points := heldItems{lease: &e.exec.memory, size: pointBytes}
 	index := map[uint64]int{} // two series may have the same labels
 	var place []int           // by number, plus one
 	for !j.full && e.advance() {
@@ -190,6 +198,9 @@ func (e *rangeEvaluator) join(ctx context.Context, maxSeries int) (promql.Matrix
 				}
 				at = i + 1
 				place[p.series] = at
+			}
+			if err := points.add(); err != nil {
+				return nil, e.exec.fail(err)
 			}
 			j.out[at-1].Floats = append(j.out[at-1].Floats, promql.FPoint{T: ts, F: p.value})
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/grafana/loki/v3/pkg/logql/log"
+	"github.com/grafana/loki/v3/pkg/logql/syntax"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/yagura-dev/yagura/query/columnar"
@@ -53,7 +54,8 @@ func (q *querier) rowSource(ctx context.Context, l leaf) (windowSource, error) {
 	if _, err := q.push(ctx, &query, stages); err != nil {
 		return nil, err
 	}
-	r := &rowSource{leaf: l, series: newSeriesTable(q.exec.cfg), keep: newKeeper(ctx, l, q.exec.cfg)}
+	r := &rowSource{leaf: l, series: newSeriesTable(q.exec.cfg), keep: newKeeper(ctx, l, q.exec)}
+	r.series.memory = &q.exec.memory
 	var err error
 	if r.memo, err = newMemoPlan(l, stages); err != nil {
 		return nil, err
@@ -186,14 +188,25 @@ func (r *rowSource) extract(st *rowStream, ts int64, out *outcome) error {
 func (r *rowSource) table() *seriesTable { return r.series }
 func (r *rowSource) close() error        { return r.sel.close() }
 
-func newKeeper(ctx context.Context, l leaf, cfg Config) keeper {
+// sampleBytes is what a sample that is held takes, with the room that slices keep
+// for more; quantileBytes what one takes whose window is sorted.
+const (
+	sampleBytes   = 32
+	quantileBytes = 96
+)
+
+func newKeeper(ctx context.Context, l leaf, exec *execution) keeper {
+	cfg, memory := exec.cfg, heldItems{lease: &exec.memory, size: sampleBytes}
+	if l.agg.op == syntax.OpRangeTypeQuantile {
+		memory.size = quantileBytes
+	}
 	switch {
 	case !l.win.overlap():
-		return &singleWindow{agg: l.agg, limit: cfg.MaxWindowSamples, width: l.win.width}
+		return &singleWindow{agg: l.agg, limit: cfg.MaxWindowSamples, width: l.win.width, memory: memory}
 	case l.agg.ofLines():
 		return &bucketWindow{agg: l.agg, win: l.win, bucket: l.win.bucket()}
 	}
-	return &sampleWindow{ctx: ctx, agg: l.agg, win: l.win, limit: cfg.MaxWindowSamples, maxReads: cfg.MaxWindowReads}
+	return &sampleWindow{ctx: ctx, agg: l.agg, win: l.win, limit: cfg.MaxWindowSamples, maxReads: cfg.MaxWindowReads, memory: memory}
 }
 
 func windowSamplesError(limit int, width int64) error {
@@ -212,6 +225,7 @@ type singleWindow struct {
 	agg    aggregation
 	series []accumulator // by number
 	active []int32
+	memory heldItems
 	limit  int
 	width  int64
 	held   int
@@ -230,6 +244,7 @@ func (w *singleWindow) add(series int32, _ int64, v float64) error {
 		if w.held++; w.limit > 0 && w.held > w.limit {
 			return windowSamplesError(w.limit, w.width)
 		}
+		return w.memory.add()
 	}
 	return nil
 }
@@ -240,6 +255,7 @@ func (w *singleWindow) window(_ int, points []point) []point {
 		points = append(points, point{n, w.agg.result(c)})
 		c.reset()
 	}
+	w.memory.drop(w.held)
 	w.active, w.held = w.active[:0], 0
 	return points
 }
@@ -319,6 +335,7 @@ type sampleWindow struct {
 	// reads is how many samples all the windows together go through.
 	reads, maxReads int64
 	sinceCheck      int
+	memory          heldItems
 }
 
 // contextSamples is how many samples are gone through between two looks at the
@@ -342,7 +359,7 @@ func (w *sampleWindow) add(series int32, ts int64, v float64) error {
 	if w.reads += w.win.holding(ts); w.maxReads > 0 && w.reads > w.maxReads {
 		return windowReadsError(w.maxReads)
 	}
-	return nil
+	return w.memory.add()
 }
 
 // window stops early when the context is done, which its caller looks at.
@@ -355,6 +372,7 @@ func (w *sampleWindow) window(k int, points []point) []point {
 			drop++
 		}
 		w.held -= drop
+		w.memory.drop(drop)
 		s = slices.Delete(s, 0, drop)
 		w.series[n] = s
 		if len(s) == 0 {

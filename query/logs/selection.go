@@ -25,6 +25,8 @@ type execution struct {
 	bytes atomic.Int64
 	rows  atomic.Int64
 	err   atomic.Pointer[error]
+	// memory is what the query holds.
+	memory memoryLease
 
 	mu   sync.Mutex
 	open []func() error // closes the selections made so far

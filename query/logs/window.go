@@ -18,6 +18,7 @@ type windowGuard struct {
 	head          int64 // the newest bucket's number
 	counts        [windowBuckets + 1]int64
 	total         int64
+	memory        heldItems
 	// reads is how many samples all the windows together go through, at most: each is in
 	// perSample of them.
 	reads, perSample, maxReads int64
@@ -47,6 +48,14 @@ func newWindowGuard(limit int, maxReads int64, expr syntax.SampleExpr, req Reque
 	return g
 }
 
+// leasing makes the samples count against the memory of all queries.
+func (g *windowGuard) leasing(lease *memoryLease) *windowGuard {
+	if g != nil {
+		g.memory = heldItems{lease: lease, size: quantileBytes}
+	}
+	return g
+}
+
 // add counts a sample. Samples come in the order of their time.
 func (g *windowGuard) add(ts int64) error {
 	if g == nil {
@@ -63,9 +72,13 @@ func (g *windowGuard) add(ts int64) error {
 		}
 		next := &g.counts[slot(g.head+1)]
 		g.total -= *next
+		g.memory.drop(int(*next))
 		*next = 0
 	}
 	g.counts[slot(n)]++
+	if err := g.memory.add(); err != nil {
+		return err
+	}
 	if g.reads += g.perSample; g.maxReads > 0 && g.reads > g.maxReads {
 		return windowReadsError(g.maxReads)
 	}
