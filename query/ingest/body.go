@@ -13,14 +13,18 @@ import (
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 )
 
 // lease is the memory that one request holds of the common budget.
 type lease struct {
 	budget *semaphore.Weighted
+	gauge  prometheus.Gauge // what all leases hold
 	held   int64
 }
+
+func (g *Ingester) newLease() *lease { return &lease{budget: g.memory, gauge: g.telemetry.inFlight} }
 
 // leaseStep is how much is taken of the budget at a time.
 const leaseStep = 64 << 10
@@ -37,12 +41,14 @@ func (l *lease) cover(n int64) error {
 		return overloaded(errOverloaded)
 	}
 	l.held += more
+	l.gauge.Add(float64(more))
 	return nil
 }
 
 func (l *lease) release() {
 	if l.held > 0 {
 		l.budget.Release(l.held)
+		l.gauge.Sub(float64(l.held))
 		l.held = 0
 	}
 }

@@ -50,7 +50,7 @@ func (g *Ingester) storeLoki(req *http.Request) (*rowBatch, error) {
 	if err != nil {
 		return nil, badBatchID(err)
 	}
-	l := &lease{budget: g.memory}
+	l := g.newLease()
 	defer l.release()
 
 	contentType := req.Header.Get("Content-Type")

@@ -102,7 +102,7 @@ func (g *Ingester) exportRPC(ctx context.Context, s otlpSignal, body rawMessage)
 	if err != nil {
 		return nil, badBatchID(err)
 	}
-	l := &lease{budget: g.memory}
+	l := g.newLease()
 	defer l.release()
 	if err := l.cover(int64(len(body))); err != nil {
 		return nil, err

@@ -72,7 +72,7 @@ func (g *Ingester) otlpExport(c echo.Context, s otlpSignal, enc encoding) (expor
 	if err != nil {
 		return nil, badBatchID(err)
 	}
-	l := &lease{budget: g.memory}
+	l := g.newLease()
 	defer l.release()
 	body, err := g.readBody(c.Request(), l)
 	if err != nil {

@@ -76,7 +76,7 @@ func (g *Ingester) storeRemoteWrite(req *http.Request, version remote.WriteMessa
 	if err != nil {
 		return written{}, nil, badBatchID(err)
 	}
-	l := &lease{budget: g.memory}
+	l := g.newLease()
 	defer l.release()
 	body, err := g.readSnappyBody(req, l)
 	if err != nil {

@@ -17,6 +17,7 @@ type telemetry struct {
 	duplicates *prometheus.CounterVec
 	bytes      *prometheus.CounterVec
 	store      *prometheus.HistogramVec
+	inFlight   prometheus.Gauge
 
 	tenants *tenantNames
 }
@@ -53,6 +54,10 @@ func newTelemetry(reg prometheus.Registerer, maxTenants int) *telemetry {
 			Help:    "Time until a batch was durable, by signal.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}, []string{"signal"}),
+		inFlight: f.NewGauge(prometheus.GaugeOpts{
+			Name: "yagura_ingest_in_flight_bytes",
+			Help: "Memory that the requests being taken hold of maxInFlightBytes.",
+		}),
 		tenants: &tenantNames{max: maxTenants, seen: make(map[columnar.Tenant]struct{})},
 	}
 }

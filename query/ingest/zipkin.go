@@ -51,7 +51,7 @@ func (g *Ingester) storeZipkin(req *http.Request) (*rowBatch, error) {
 			return nil, unsupported("content type %q is not accepted; use %s", contentType, typeJSON)
 		}
 	}
-	l := &lease{budget: g.memory}
+	l := g.newLease()
 	defer l.release()
 	body, err := g.readBody(req, l)
 	if err != nil {
