@@ -127,9 +127,8 @@ func (g *Ingester) readBody(req *http.Request, l *lease) ([]byte, error) {
 
 // inflate undoes deflate, which HTTP says is in zlib's frame (RFC 9110, section
 // 8.4.1.2), and many a client sends bare, as Loki takes it. A zlib header is two
-// bytes that are a multiple of 31, the method, 8, in the low bits of the first; as
-// the start of bare deflate that would be a stored block that is not the last,
-// whose length does not fit.
+// bytes that are a multiple of 31, the method, 8, in the low bits of the first; bare
+// deflate could begin so only with a stored block whose padding is not zero.
 func inflate(r io.Reader) (io.ReadCloser, error) {
 	b := bufio.NewReader(r)
 	head, err := b.Peek(2)
