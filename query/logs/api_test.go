@@ -277,7 +277,7 @@ func TestLimitsNameThemselves(t *testing.T) {
 		// Functions that count hold no samples.
 		"maxWindowSamples":      {func(c *logs.Config) { c.MaxWindowSamples = 60 }, `quantile_over_time(0.5, {app="x"} | unwrap pod [1m]) by (app)`},
 		"maxWindowReads":        {func(c *logs.Config) { c.MaxWindowReads = 1000 }, `quantile_over_time(0.5, {app="x"} | unwrap pod [1m]) by (app)`},
-		"maxWindowReads, LogQL": {func(c *logs.Config) { c.MaxWindowReads = 1000 }, `quantile_over_time(0.5, {app="x"} | line_format "{{.app}}" |= "x" | unwrap pod [1m]) by (app)`},
+		"maxWindowReads, LogQL": {func(c *logs.Config) { c.MaxWindowReads = 20_000 }, `quantile_over_time(0.5, {app="x"} | line_format "{{.app}}" |= "x" | unwrap pod [1m]) by (app)`},
 		"maxAnswerBytes":        {func(c *logs.Config) { c.MaxAnswerBytes = 100 }, `{app="x"}`},
 		"maxPoints":             {func(c *logs.Config) { c.MaxPoints = 100 }, `count_over_time({app="x"}[1m])`},
 		"maxQueryRows":          {func(c *logs.Config) { c.MaxQueryRows = 20 }, `{app="x"}`},

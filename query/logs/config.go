@@ -35,7 +35,8 @@ type Config struct {
 	MaxWindowSamples int `json:"maxWindowSamples"`
 	// MaxWindowReads is how many samples the overlapping windows of a metric query may
 	// go through, all steps together: each sample counts once for every window that it
-	// is in. Functions that count lines or bytes go through none.
+	// is in, and 16 times for quantiles behind line_format. Functions that count lines or
+	// bytes go through none.
 	MaxWindowReads int64 `json:"maxWindowReads"`
 	// MaxAnswerBytes bounds the lines and labels of one log query's answer, which is
 	// held in memory.

@@ -10,6 +10,10 @@ import (
 // windowBuckets is how finely a window guard remembers times.
 const windowBuckets = 64
 
+// quantileReads is what LogQL's own quantile_over_time counts for one sample: it
+// sorts each window, and does not look at the query's timeout between two of them.
+const quantileReads = 16
+
 // windowGuard bounds the samples that the engine holds at once: when the windows
 // of steps overlap, or the aggregation must see all values together, it keeps
 // every sample of a window in memory. It counts to 1/64 of the window's width.
@@ -44,6 +48,9 @@ func newWindowGuard(limit int, maxReads int64, expr syntax.SampleExpr, req Reque
 	g := &windowGuard{limit: int64(limit), bucket: max(1, int64(r.Left.Interval/windowBuckets)), perSample: 1, maxReads: maxReads}
 	if req.Step > 0 {
 		g.perSample = min(int64(r.Left.Interval/req.Step), int64(req.End.Sub(req.Start)/req.Step)) + 1
+	}
+	if r.Operation == syntax.OpRangeTypeQuantile {
+		g.perSample *= quantileReads
 	}
 	return g
 }
