@@ -2,10 +2,12 @@ package process
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -21,9 +23,23 @@ var bootID = sync.OnceValue(func() string {
 	return strings.TrimSpace(string(id))
 })
 
+// errEnded means that a process is a zombie, or less.
+var errEnded = errors.New("process has ended")
+
 // startTime returns the boot and the clock tick at which a process started, or
 // an error when there is no such process or it is a zombie.
 func startTime(pid int) (string, error) {
+	started, err := readStartTime(pid)
+	if errors.Is(err, errEnded) {
+		// A program may call exec in a thread that is not its first: that thread then
+		// replaces the first one, and whoever was just looking at the first saw it
+		// end. Who looks again sees the thread that took its place.
+		started, err = readStartTime(pid)
+	}
+	return started, err
+}
+
+func readStartTime(pid int) (string, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return "", err
@@ -31,9 +47,14 @@ func startTime(pid int) (string, error) {
 	return parseStat(stat)
 }
 
-// parseStat reads state (field 3) and start time (field 22) from the content of
-// /proc/PID/stat. The command name in field 2 may hold spaces and parentheses,
-// so fields are counted from its last parenthesis.
+// parseStat reads state (field 3), number of threads (field 20) and start time
+// (field 22) from the content of /proc/PID/stat. The command name in field 2 may
+// hold spaces and parentheses, so fields are counted from its last parenthesis.
+//
+// The state is that of the first thread, which is a zombie as soon as it has
+// ended itself, whether or not others run: during an exec in another thread, or
+// while a killed program's threads end one after the other. The process has ended
+// when no other thread is left; before that it holds its files and ports.
 func parseStat(stat []byte) (string, error) {
 	end := bytes.LastIndexByte(stat, ')')
 	if end < 0 {
@@ -43,8 +64,12 @@ func parseStat(stat []byte) (string, error) {
 	if len(fields) < 20 {
 		return "", fmt.Errorf("malformed process status %q", stat)
 	}
-	if state := fields[0]; state == "Z" || state == "X" {
-		return "", fmt.Errorf("process has ended (state %s)", state)
+	threads, err := strconv.Atoi(fields[17])
+	if err != nil {
+		return "", fmt.Errorf("malformed process status %q", stat)
+	}
+	if state := fields[0]; (state == "Z" || state == "X") && threads <= 1 {
+		return "", fmt.Errorf("%w (state %s)", errEnded, state)
 	}
 	return bootID() + "/" + fields[19], nil
 }
