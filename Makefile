@@ -54,7 +54,10 @@ devcluster: bin/devcluster ## the Kubernetes binaries, into the cache
 
 .PHONY: generate
 generate: ## deep copies and CRDs from the API types, gRPC stubs from .proto files
-	go generate ./autoscaler/... ./query/traces/jaegerpb/...
+	go tool controller-gen object paths=./autoscaler/api/...
+	go tool controller-gen crd paths=./autoscaler/api/... output:crd:dir=deploy/crds
+	go tool controller-gen crd paths=./autoscaler/api/... output:crd:dir=autoscaler/api/v1alpha1/crd
+	go generate ./query/traces/jaegerpb/...
 
 ## ---- run -------------------------------------------------------------------
 

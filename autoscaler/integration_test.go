@@ -213,7 +213,7 @@ func (w *world) policy(name string, edit func(*v1alpha1.WorkloadAutoscaler)) *v1
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: name},
 		Spec: v1alpha1.WorkloadAutoscalerSpec{
 			TargetRef: v1alpha1.TargetReference{APIVersion: "apps/v1", Kind: "Deployment", Name: name}, Mode: v1alpha1.Apply,
-			Horizontal: v1alpha1.HorizontalPolicy{Min: 1, Max: 10,
+			Horizontal: &v1alpha1.HorizontalPolicy{Min: 1, Max: 10,
 				Objectives: []v1alpha1.Objective{{Name: "queue", Query: &v1alpha1.QueryObjective{PromQL: "sum(queue)", Target: resource.MustParse("10"), Per: v1alpha1.PerReplica}}},
 				Behavior:   &v1alpha1.Behavior{ScaleDown: &v1alpha1.ScalingRules{StabilizationWindowSeconds: &zero}}},
 		},

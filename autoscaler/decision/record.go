@@ -122,6 +122,12 @@ type Record struct {
 	Objectives []Objective `json:"objectives"`
 	Verdicts   []Verdict   `json:"verdicts"`
 
+	// Direction is Vertical when the decision is about what containers request. Then Sizes and Pods say what was decided and
+	// done, Verdicts hold what the rules said about the target as a whole, and the replicas are those that there are.
+	Direction Direction   `json:"direction,omitempty"`
+	Sizes     []Size      `json:"sizes,omitempty"`
+	Pods      []PodAction `json:"pods,omitempty"`
+
 	// EqualTicks is how many evaluations since the previous record of this policy came to the same decision as that record
 	// and were not recorded themselves. The records and their EqualTicks together account for every evaluation.
 	EqualTicks int64 `json:"equalTicks"`
@@ -129,6 +135,11 @@ type Record struct {
 
 // Scaled reports whether the target's replicas were set.
 func (r Record) Scaled() bool { return r.Outcome == ScaledOut || r.Outcome == ScaledIn }
+
+// Sized reports whether pods were given other sizes.
+func (r Record) Sized() bool {
+	return r.Outcome == Resized || r.Outcome == Recreated || r.Outcome == RolledBack
+}
 
 // Alarming reports whether somebody should look at it: the API failed, a signal that the policy needs is unknown, or somebody else
 // drives the target. A hold by a window, a rate or a limit is the policy at work.
@@ -174,5 +185,5 @@ func same(a, b *Record) bool {
 			return false
 		}
 	}
-	return true
+	return sameSizes(a, b)
 }

@@ -10,7 +10,7 @@ import (
 // Decide evaluates a policy once. The record's outcome supposes that what it asks for succeeds. The recommendation is added
 // to the input's history; a change of the target is not: call History.Scale once it was carried out.
 func Decide(in Input) decision.Record {
-	policy := &in.Policy.Spec.Horizontal
+	policy := in.Policy.Spec.Horizontal
 	s := &state{in: &in, policy: policy, behavior: resolve(policy.Behavior), replicas: in.Current}
 	s.readings = read(&in, s.behavior.tolerance)
 	for i := range s.readings {

@@ -54,7 +54,7 @@ func TestPublishedDecisions(t *testing.T) {
 				Policy: &v1alpha1.WorkloadAutoscaler{
 					ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "checkout"},
 					Spec: v1alpha1.WorkloadAutoscalerSpec{Mode: v1alpha1.Apply,
-						Horizontal: v1alpha1.HorizontalPolicy{Min: c.Min, Max: c.Max, Behavior: behavior}},
+						Horizontal: &v1alpha1.HorizontalPolicy{Min: c.Min, Max: c.Max, Behavior: behavior}},
 				},
 			}
 			// These pods became what they are when they started.

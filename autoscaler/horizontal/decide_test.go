@@ -34,7 +34,7 @@ func newWorkload(current int32) *workload {
 			Spec: v1alpha1.WorkloadAutoscalerSpec{
 				TargetRef: v1alpha1.TargetReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "checkout"},
 				Mode:      v1alpha1.Apply,
-				Horizontal: v1alpha1.HorizontalPolicy{Min: 2, Max: 20, Objectives: []v1alpha1.Objective{
+				Horizontal: &v1alpha1.HorizontalPolicy{Min: 2, Max: 20, Objectives: []v1alpha1.Objective{
 					{Name: "queue", Query: &v1alpha1.QueryObjective{PromQL: "queue", Target: resource.MustParse("10"), Per: v1alpha1.PerReplica}},
 				}},
 			},

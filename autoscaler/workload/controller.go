@@ -273,12 +273,16 @@ func (c *Controller) scaled(record decision.Record, err error, m *memory) decisi
 // failed is the record of an evaluation that could not even read its target.
 func (c *Controller) failed(policy *v1alpha1.WorkloadAutoscaler, err error) decision.Record {
 	replicas := policy.Status.CurrentReplicas
+	var smallest, largest int32
+	if h := policy.Spec.Horizontal; h != nil {
+		smallest, largest = h.Min, h.Max
+	}
 	return decision.Record{
 		Namespace: policy.Namespace, Name: policy.Name, Mode: string(policy.Spec.Mode), Time: c.deps.Clock.Now(),
 		Target:  decision.Target{APIVersion: policy.Spec.TargetRef.APIVersion, Kind: policy.Spec.TargetRef.Kind, Name: policy.Spec.TargetRef.Name},
 		Outcome: decision.Failed, Code: errorCode(err), Reason: fmt.Sprintf("Failed: %v", err),
 		CurrentReplicas: replicas, RecommendedReplicas: replicas, DesiredReplicas: replicas,
-		MinReplicas: policy.Spec.Horizontal.Min, MaxReplicas: policy.Spec.Horizontal.Max,
+		MinReplicas: smallest, MaxReplicas: largest,
 		Objectives: []decision.Objective{}, Verdicts: []decision.Verdict{},
 	}
 }

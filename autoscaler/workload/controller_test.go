@@ -99,7 +99,7 @@ func newStage(t *testing.T) *stage {
 			Spec: appsv1.DeploymentSpec{Replicas: &two, Selector: &metav1.LabelSelector{MatchLabels: labels}}, Status: appsv1.DeploymentStatus{Replicas: 2}},
 		&v1alpha1.WorkloadAutoscaler{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web", UID: "1"},
 			Spec: v1alpha1.WorkloadAutoscalerSpec{Mode: v1alpha1.Apply, TargetRef: v1alpha1.TargetReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "web"},
-				Horizontal: v1alpha1.HorizontalPolicy{Min: 1, Max: 10, Behavior: &v1alpha1.Behavior{ScaleDown: &v1alpha1.ScalingRules{StabilizationWindowSeconds: &zero}},
+				Horizontal: &v1alpha1.HorizontalPolicy{Min: 1, Max: 10, Behavior: &v1alpha1.Behavior{ScaleDown: &v1alpha1.ScalingRules{StabilizationWindowSeconds: &zero}},
 					Objectives: []v1alpha1.Objective{{Name: "queue", Query: &v1alpha1.QueryObjective{PromQL: "queue", Target: resource.MustParse("10"), Per: v1alpha1.PerReplica}}}}}},
 	).Build()
 

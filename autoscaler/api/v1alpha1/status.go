@@ -14,6 +14,8 @@ const (
 	ScalingActive = "ScalingActive"
 	// ScalingLimited is true when a rule keeps the replica count from what the signals ask for.
 	ScalingLimited = "ScalingLimited"
+	// Sized is true when every pod of the target has the sizes that a vertical policy asks for.
+	Sized = "Sized"
 )
 
 // WorkloadAutoscalerStatus is what the controller saw and decided last. It is written when something in it changed, at most
@@ -52,6 +54,10 @@ type WorkloadAutoscalerStatus struct {
 	// +listType=map
 	// +listMapKey=name
 	Objectives []ObjectiveStatus `json:"objectives,omitempty"`
+
+	// Vertical is what the target's containers should request.
+	// +optional
+	Vertical *VerticalStatus `json:"vertical,omitempty"`
 
 	// Conditions summarize the state for other programs.
 	// +optional

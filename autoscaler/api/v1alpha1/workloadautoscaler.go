@@ -4,7 +4,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// WorkloadAutoscaler keeps the number of replicas of one workload in line with what its signals say.
+// WorkloadAutoscaler keeps the number of replicas of one workload, and what its containers request, in line with what its signals
+// say. One object holds both, so that they cannot contradict each other.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -42,20 +43,28 @@ type WorkloadAutoscalerList struct {
 }
 
 // WorkloadAutoscalerSpec is the policy for one workload.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.horizontal) || has(self.vertical)",message="horizontal, vertical or both must be set"
+// +kubebuilder:validation:XValidation:rule="!has(self.horizontal) || !(self.targetRef.kind in ['DaemonSet', 'Job', 'CronJob'])",message="this kind has no number of replicas to set"
 type WorkloadAutoscalerSpec struct {
-	// TargetRef names the workload in the same namespace. Any resource with a scale subresource will do.
+	// TargetRef names the workload in the same namespace. A vertical policy takes Deployments,
+	// StatefulSets, DaemonSets, ReplicaSets, Jobs and CronJobs; a horizontal one any resource with a scale subresource.
 	// +required
 	TargetRef TargetReference `json:"targetRef"`
 
-	// Mode says how far the controller goes. Observe records signals only; Recommend also publishes the replica count
-	// that it would set; Apply sets it.
+	// Mode says how far the controller goes. Observe records signals only; Recommend also publishes what it would set;
+	// Apply sets it.
 	// +optional
 	// +kubebuilder:default=Recommend
 	Mode Mode `json:"mode,omitempty"`
 
 	// Horizontal is the policy for the number of replicas.
-	// +required
-	Horizontal HorizontalPolicy `json:"horizontal"`
+	// +optional
+	Horizontal *HorizontalPolicy `json:"horizontal,omitempty"`
+
+	// Vertical is the policy for what the target's containers request.
+	// +optional
+	Vertical *VerticalPolicy `json:"vertical,omitempty"`
 }
 
 // Mode is a step on the ladder from watching to acting.
@@ -86,7 +95,7 @@ type TargetReference struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[A-Z][A-Za-z0-9]*$`
-	// +kubebuilder:validation:XValidation:rule="!(self in ['Pod', 'DaemonSet', 'Job', 'CronJob', 'HorizontalPodAutoscaler', 'WorkloadAutoscaler'])",message="this kind has no number of replicas to set"
+	// +kubebuilder:validation:XValidation:rule="!(self in ['Pod', 'HorizontalPodAutoscaler', 'VerticalPodAutoscaler', 'WorkloadAutoscaler'])",message="this kind is no workload"
 	Kind string `json:"kind"`
 
 	// Name is the name of the target.
