@@ -15,6 +15,7 @@ import (
 type gauges struct {
 	current, desired, recommended, minimum, maximum metric.Int64ObservableGauge
 	value, target, age                              metric.Float64ObservableGauge
+	sizes                                           sizeGauges
 }
 
 func (j *Journal) registerGauges(meter metric.Meter) error {
@@ -38,14 +39,20 @@ func (j *Journal) registerGauges(meter metric.Meter) error {
 	g.value = number("yagura_autoscaler_objective_value", "Value of an objective, in the unit of its target.")
 	g.target = number("yagura_autoscaler_objective_target", "Target of an objective.")
 	g.age = number("yagura_autoscaler_objective_age_seconds", "Age of the newest sample or line of an objective.")
+	g.sizes = newSizeGauges(number)
+	all := append([]metric.Observable{g.current, g.desired, g.recommended, g.minimum, g.maximum, g.value, g.target, g.age}, g.sizes.all()...)
 	_, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		j.mu.RLock()
 		defer j.mu.RUnlock()
-		for _, record := range j.current {
-			g.observe(o, record)
+		for key, record := range j.current {
+			if key.direction == decision.Vertical {
+				g.sizes.observe(o, record)
+			} else {
+				g.observe(o, record)
+			}
 		}
 		return nil
-	}, g.current, g.desired, g.recommended, g.minimum, g.maximum, g.value, g.target, g.age)
+	}, all...)
 	return errors.Join(append(failures, err)...)
 }
 

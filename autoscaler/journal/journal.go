@@ -76,7 +76,13 @@ type Journal struct {
 	spanBox *spanProcessor
 
 	mu      sync.RWMutex
-	current map[[2]string]decision.Record
+	current map[key]decision.Record
+}
+
+// key names the decisions whose newest is kept for the gauges.
+type key struct {
+	namespace, name string
+	direction       decision.Direction
 }
 
 // New makes a journal. It does not wait for the receiver. Instance is this process' service.instance.id.
@@ -93,7 +99,7 @@ func New(ctx context.Context, cfg Config, instance string, logger *slog.Logger, 
 	if err != nil {
 		return nil, fmt.Errorf("journal endpoint %s: %w", cfg.Endpoint, err)
 	}
-	j := &Journal{connection: connection, log: logger, current: map[[2]string]decision.Record{}}
+	j := &Journal{connection: connection, log: logger, current: map[key]decision.Record{}}
 	lost := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "yagura_autoscaler_journal_lost_total", Help: "Log entries and spans about decisions that were not delivered, by signal and reason.",
 	}, []string{"signal", "reason"})
@@ -143,7 +149,8 @@ func (j *Journal) Record(ctx context.Context, record decision.Record, changed bo
 		attribute.String("target_kind", record.Target.Kind), attribute.String("target_name", record.Target.Name),
 		attribute.String("outcome", string(record.Outcome)), attribute.String("reason", record.Reason),
 		attribute.Int("replicas_current", int(record.CurrentReplicas)), attribute.Int("replicas_recommended", int(record.RecommendedReplicas)),
-		attribute.Int("replicas_desired", int(record.DesiredReplicas)), attribute.Bool("changed", changed)))
+		attribute.Int("replicas_desired", int(record.DesiredReplicas)), attribute.Bool("changed", changed),
+		attribute.String("direction", string(record.Direction))))
 	defer span.End()
 	if record.Outcome == decision.Failed {
 		span.SetStatus(codes.Error, record.Reason)
@@ -172,14 +179,16 @@ func severityOf(record decision.Record) (otellog.Severity, string) {
 func (j *Journal) Observe(record decision.Record) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.current[[2]string{record.Namespace, record.Name}] = record
+	j.current[key{record.Namespace, record.Name, record.Direction}] = record
 }
 
 // Forget ends the gauges of a policy.
 func (j *Journal) Forget(namespace, name string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	delete(j.current, [2]string{namespace, name})
+	for _, direction := range []decision.Direction{decision.Horizontal, decision.Vertical} {
+		delete(j.current, key{namespace, name, direction})
+	}
 }
 
 // Close delivers what is waiting, until the context ends, and closes the connection.

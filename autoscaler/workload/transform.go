@@ -1,8 +1,11 @@
 package workload
 
 import (
+	"strings"
+
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -12,8 +15,8 @@ import (
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 )
 
-// CachedObjects says what the cache holds and what it leaves out: a pod is kept for its labels, requests and readiness, which
-// is a small part of it, and of a workload only its number of replicas and its selector.
+// CachedObjects says what the cache holds and what it leaves out: a pod is kept for its labels, sizes and readiness, which is a
+// small part of it, and of a workload only its number of replicas, its selector and what decides about the sizes of its pods.
 func CachedObjects() map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
 		&v1alpha1.WorkloadAutoscaler{}:           {Transform: transform(func(*v1alpha1.WorkloadAutoscaler) {})},
@@ -21,6 +24,12 @@ func CachedObjects() map[client.Object]cache.ByObject {
 		&corev1.Pod{}:                            {Transform: transform(slimPod)},
 		&appsv1.Deployment{}:                     {Transform: transform(slimDeployment)},
 		&appsv1.StatefulSet{}:                    {Transform: transform(slimStatefulSet)},
+		&appsv1.DaemonSet{}:                      {Transform: transform(slimDaemonSet)},
+		&batchv1.Job{}:                           {Transform: transform(slimJob)},
+		&batchv1.CronJob{}:                       {Transform: transform(slimCronJob)},
+		&corev1.Node{}:                           {Transform: transform(slimNode)},
+		&corev1.LimitRange{}:                     {Transform: transform(func(*corev1.LimitRange) {})},
+		&corev1.ResourceQuota{}:                  {Transform: transform(func(*corev1.ResourceQuota) {})},
 	}
 }
 
@@ -34,11 +43,28 @@ func transform[T any, P object[T]](slim func(P)) toolscache.TransformFunc {
 	return func(in any) (any, error) {
 		if o, ok := in.(P); ok {
 			o.SetManagedFields(nil)
-			o.SetAnnotations(nil)
+			o.SetAnnotations(keptAnnotations(o.GetAnnotations()))
 			slim(o)
 		}
 		return in, nil
 	}
+}
+
+// safeToEvict is the annotation by which cluster-autoscaler leaves a pod where it is.
+const safeToEvict = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+
+// keptAnnotations are ours, and those of others that say what must not be done.
+func keptAnnotations(all map[string]string) map[string]string {
+	var kept map[string]string
+	for name, value := range all {
+		if strings.HasPrefix(name, v1alpha1.GroupName+"/") || name == safeToEvict || name == corev1.MirrorPodAnnotationKey {
+			if kept == nil {
+				kept = map[string]string{}
+			}
+			kept[name] = value
+		}
+	}
+	return kept
 }
 
 func slimHPA(h *autoscalingv2.HorizontalPodAutoscaler) {
@@ -49,31 +75,146 @@ func slimHPA(h *autoscalingv2.HorizontalPodAutoscaler) {
 func slimPod(p *corev1.Pod) {
 	p.Spec = corev1.PodSpec{
 		Containers: slimContainers(p.Spec.Containers), InitContainers: slimContainers(p.Spec.InitContainers), Resources: p.Spec.Resources,
+		Overhead: p.Spec.Overhead, NodeName: p.Spec.NodeName, TerminationGracePeriodSeconds: p.Spec.TerminationGracePeriodSeconds,
 	}
-	status := corev1.PodStatus{Phase: p.Status.Phase, StartTime: p.Status.StartTime}
+	status := corev1.PodStatus{
+		Phase: p.Status.Phase, StartTime: p.Status.StartTime, QOSClass: p.Status.QOSClass, ObservedGeneration: p.Status.ObservedGeneration,
+		ContainerStatuses: slimStatuses(p.Status.ContainerStatuses), InitContainerStatuses: slimStatuses(p.Status.InitContainerStatuses),
+		AllocatedResources: p.Status.AllocatedResources, Resources: p.Status.Resources,
+	}
 	for _, c := range p.Status.Conditions {
-		if c.Type == corev1.PodReady {
-			status.Conditions = []corev1.PodCondition{{Type: c.Type, Status: c.Status, LastTransitionTime: c.LastTransitionTime}}
+		switch c.Type {
+		case corev1.PodReady:
+			// What an unready pod waits for changes often and decides nothing.
+			status.Conditions = append(status.Conditions, corev1.PodCondition{Type: c.Type, Status: c.Status, LastTransitionTime: c.LastTransitionTime})
+		case corev1.PodResizePending, corev1.PodResizeInProgress:
+			status.Conditions = append(status.Conditions, c)
 		}
 	}
 	p.Status = status
-	p.OwnerReferences, p.Finalizers = nil, nil
+	p.Finalizers = nil
+	p.OwnerReferences = slimOwners(p.OwnerReferences)
+}
+
+// slimOwners keeps the controller.
+func slimOwners(owners []metav1.OwnerReference) []metav1.OwnerReference {
+	for i := range owners {
+		if owners[i].Controller != nil && *owners[i].Controller {
+			return owners[i : i+1 : i+1]
+		}
+	}
+	return nil
 }
 
 func slimContainers(containers []corev1.Container) []corev1.Container {
 	slim := make([]corev1.Container, len(containers))
 	for i, c := range containers {
-		slim[i] = corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy, Resources: corev1.ResourceRequirements{Requests: c.Resources.Requests}}
+		slim[i] = corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy, ResizePolicy: c.ResizePolicy,
+			Resources: corev1.ResourceRequirements{Requests: c.Resources.Requests, Limits: c.Resources.Limits}}
 	}
 	return slim
 }
 
+// slimStatuses keeps what tells of resizes and kills.
+func slimStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
+	slim := make([]corev1.ContainerStatus, len(statuses))
+	for i, s := range statuses {
+		slim[i] = corev1.ContainerStatus{Name: s.Name, Ready: s.Ready, Started: s.Started, RestartCount: s.RestartCount,
+			AllocatedResources: s.AllocatedResources, Resources: s.Resources}
+		if s.State.Running != nil {
+			slim[i].State.Running = s.State.Running
+		}
+		if end := s.State.Terminated; end != nil {
+			slim[i].State.Terminated = slimEnd(end)
+		}
+		if end := s.LastTerminationState.Terminated; end != nil {
+			slim[i].LastTerminationState.Terminated = slimEnd(end)
+		}
+	}
+	return slim
+}
+
+func slimEnd(end *corev1.ContainerStateTerminated) *corev1.ContainerStateTerminated {
+	return &corev1.ContainerStateTerminated{ExitCode: end.ExitCode, Reason: end.Reason, StartedAt: end.StartedAt, FinishedAt: end.FinishedAt}
+}
+
 func slimDeployment(d *appsv1.Deployment) {
-	d.Spec = appsv1.DeploymentSpec{Replicas: d.Spec.Replicas, Selector: d.Spec.Selector}
-	d.Status = appsv1.DeploymentStatus{Replicas: d.Status.Replicas}
+	d.Spec = appsv1.DeploymentSpec{Replicas: d.Spec.Replicas, Selector: d.Spec.Selector, Strategy: d.Spec.Strategy, Template: slimTemplate(&d.Spec.Template)}
+	d.Status = appsv1.DeploymentStatus{Replicas: d.Status.Replicas, UpdatedReplicas: d.Status.UpdatedReplicas,
+		AvailableReplicas: d.Status.AvailableReplicas, ObservedGeneration: d.Status.ObservedGeneration}
 }
 
 func slimStatefulSet(s *appsv1.StatefulSet) {
-	s.Spec = appsv1.StatefulSetSpec{Replicas: s.Spec.Replicas, Selector: s.Spec.Selector}
+	s.Spec = appsv1.StatefulSetSpec{Replicas: s.Spec.Replicas, Selector: s.Spec.Selector, UpdateStrategy: s.Spec.UpdateStrategy, Template: slimTemplate(&s.Spec.Template)}
 	s.Status = appsv1.StatefulSetStatus{Replicas: s.Status.Replicas}
+}
+
+func slimDaemonSet(d *appsv1.DaemonSet) {
+	d.Spec = appsv1.DaemonSetSpec{Selector: d.Spec.Selector, Template: slimTemplate(&d.Spec.Template)}
+	d.Status = appsv1.DaemonSetStatus{DesiredNumberScheduled: d.Status.DesiredNumberScheduled}
+}
+
+func slimJob(j *batchv1.Job) {
+	j.Spec = batchv1.JobSpec{Selector: j.Spec.Selector, Parallelism: j.Spec.Parallelism, Template: slimTemplate(&j.Spec.Template)}
+	j.Status = batchv1.JobStatus{}
+	j.OwnerReferences = slimOwners(j.OwnerReferences)
+}
+
+func slimCronJob(c *batchv1.CronJob) {
+	job := batchv1.JobSpec{Parallelism: c.Spec.JobTemplate.Spec.Parallelism, Template: slimTemplate(&c.Spec.JobTemplate.Spec.Template)}
+	c.Spec = batchv1.CronJobSpec{JobTemplate: batchv1.JobTemplateSpec{Spec: job}}
+	c.Status = batchv1.CronJobStatus{}
+}
+
+// slimTemplate keeps what sizes depend on: the containers' resources, the flags and variables by which a runtime is told, and where
+// pods may go.
+func slimTemplate(t *corev1.PodTemplateSpec) corev1.PodTemplateSpec {
+	spec := &t.Spec
+	return corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: t.Labels, Annotations: keptAnnotations(t.Annotations)},
+		Spec: corev1.PodSpec{
+			Containers: templateContainers(spec.Containers), InitContainers: templateContainers(spec.InitContainers), Resources: spec.Resources,
+			Overhead: spec.Overhead, NodeSelector: spec.NodeSelector, Affinity: nodeAffinity(spec.Affinity), Tolerations: spec.Tolerations,
+			RestartPolicy: spec.RestartPolicy, RuntimeClassName: spec.RuntimeClassName,
+		},
+	}
+}
+
+func nodeAffinity(a *corev1.Affinity) *corev1.Affinity {
+	if a == nil || a.NodeAffinity == nil {
+		return nil
+	}
+	return &corev1.Affinity{NodeAffinity: a.NodeAffinity}
+}
+
+func templateContainers(containers []corev1.Container) []corev1.Container {
+	slim := make([]corev1.Container, len(containers))
+	for i, c := range containers {
+		slim[i] = corev1.Container{Name: c.Name, Image: c.Image, Command: c.Command, Args: c.Args, RestartPolicy: c.RestartPolicy,
+			ResizePolicy: c.ResizePolicy, Resources: c.Resources, Env: plainVariables(c.Env)}
+	}
+	return slim
+}
+
+// plainVariables leaves out values from elsewhere, which the cache does not have and a heap is seldom bounded by.
+func plainVariables(env []corev1.EnvVar) []corev1.EnvVar {
+	var plain []corev1.EnvVar
+	for _, v := range env {
+		if v.ValueFrom == nil {
+			plain = append(plain, v)
+		}
+	}
+	return plain
+}
+
+// slimNode keeps what pods could have there.
+func slimNode(n *corev1.Node) {
+	n.Spec = corev1.NodeSpec{Unschedulable: n.Spec.Unschedulable, Taints: n.Spec.Taints}
+	status := corev1.NodeStatus{Allocatable: n.Status.Allocatable}
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status}}
+		}
+	}
+	n.Status = status
 }

@@ -38,13 +38,18 @@ var rules = depguard.LinterSettings{
 		"github.com/grafana/loki/v3/pkg/logql$": "Loki's engine belongs to the query service",
 		"k8s.io/apiserver":                      "its etcd version clashes with Loki's",
 	}),
-	"pure-decisions": rule([]string{"**/autoscaler/horizontal/**", "**/autoscaler/decision/**", "!$test"}, map[string]string{
+	"pure-decisions": rule([]string{"**/autoscaler/horizontal/**", "**/autoscaler/decision/**", "**/autoscaler/vertical/**",
+		"**/autoscaler/sizing/**", "**/autoscaler/balance/**", "**/autoscaler/replay/**", "**/autoscaler/export/**", "!$test"}, map[string]string{
 		"net/http":                         pure,
 		"k8s.io/client-go":                 pure,
 		"sigs.k8s.io/controller-runtime":   pure,
 		module + "/autoscaler/signal":      pure,
 		module + "/autoscaler/workload":    pure,
 		"github.com/prometheus/prometheus": pure,
+	}),
+	// Its recommender is the yardstick of tests; what runs is our own.
+	"vpa-peer": rule([]string{"**/autoscaler/**", "!$test"}, map[string]string{
+		"k8s.io/autoscaler/vertical-pod-autoscaler/pkg/recommender": "the VerticalPodAutoscaler's recommender is a peer in tests only",
 	}),
 	"query": rule([]string{"**/query/**", "!**/cmd/**"}, map[string]string{
 		module + "/cmd":        composes,
