@@ -132,7 +132,11 @@ func TestRules(t *testing.T) {
 		"CPU is rounded up to thousandths":       {vertical.CPU, replay.Rules{}, 0, []float64{0.1001, 0}, []float64{0, 0.101}},
 		"a minimum":                              {vertical.CPU, replay.Rules{Min: 0.5}, 0, []float64{0.1, 0.2, 0.7, 0.1}, []float64{0, 0.5, 0.5, 0.7}},
 		"a maximum":                              {vertical.CPU, replay.Rules{Max: 0.5}, 0, []float64{0.1, 2, 0}, []float64{0, 0.1, 0.5}},
-		"within the tolerance nothing changes":   {vertical.CPU, replay.Rules{Tolerance: 0.1}, 0, []float64{1, 1.1, 0.9, 1.11, 0}, []float64{0, 1, 1, 1, 1.11}},
+		"within the tolerance nothing changes":   {vertical.CPU, replay.Rules{Tolerance: 0.1}, 0, []float64{1, 1.09, 0.91, 1.11, 0}, []float64{0, 1, 1, 1, 1.11}},
+		"memory is rounded up to MiB":            {vertical.Memory, replay.Rules{}, 0, []float64{10<<20 + 1, 0}, []float64{0, 11 << 20}},
+		"a maximum below the minimum":            {vertical.CPU, replay.Rules{Min: 2, Max: 1}, 0, []float64{3, 3}, []float64{0, 1}},
+		"what is declared is in force at first":  {vertical.CPU, replay.Rules{Declared: 2}, 0, []float64{3, 3}, []float64{2, 3}},
+		"and is not soon gone far below":         {vertical.CPU, replay.Rules{Declared: 2}, 0, []float64{1, 1}, []float64{2, 2}},
 		"a cadence":                              {vertical.CPU, replay.Rules{Every: 2 * time.Hour}, 0, []float64{1, 2, 3, 4, 5}, []float64{0, 1, 1, 3, 3}},
 		"memory does not shrink below the floor": {vertical.Memory, replay.Rules{}, 64 << 20, []float64{100 << 20, 10 << 20, 10 << 20}, []float64{0, 100 << 20, 64 << 20}},
 		"the floor is no reason to grow":         {vertical.Memory, replay.Rules{}, 64 << 20, []float64{50 << 20, 10 << 20, 10 << 20}, []float64{0, 50 << 20, 50 << 20}},
@@ -196,8 +200,8 @@ func TestSamplesThatCannotBe(t *testing.T) {
 		"a negative one":   {time.Hour, -1, "not negative"},
 		"not a number":     {time.Hour, math.NaN(), "finite"},
 		"infinite":         {time.Hour, math.Inf(1), "finite"},
-		"the same time":    {0, 1, "two samples of 2026-01-05T00:00:00Z"},
-		"an earlier time":  {-time.Minute, 1, "comes after 2026-01-05T00:00:00Z"},
+		"the same time":    {0, 1, "container web has a sample of that time already"},
+		"an earlier time":  {-time.Minute, 1, "has a sample of 2026-01-05T00:00:00Z before it"},
 		"a time just past": {time.Nanosecond, 1, ""},
 	}
 	for name, tc := range tests {

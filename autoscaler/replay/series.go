@@ -16,7 +16,7 @@ type series struct {
 	rules     Rules
 	warmup    time.Duration
 
-	first, last, decided time.Time
+	first, last, decided, killed time.Time
 	// shortest is the shortest interval between two samples so far.
 	shortest time.Duration
 	request  float64 // 0 while there is none
@@ -32,7 +32,7 @@ func (s *series) step(sample Sample) (Step, error) {
 		return Step{}, err
 	}
 	if s.first.IsZero() {
-		s.first = sample.Time
+		s.first, s.request = sample.Time, s.rules.Declared
 	}
 	elapsed := s.interval(sample.Time)
 	step := Step{
@@ -57,13 +57,13 @@ func (s *series) step(sample Sample) (Step, error) {
 func (s *series) check(sample Sample) error {
 	switch {
 	case math.IsNaN(sample.Usage) || math.IsInf(sample.Usage, 0) || sample.Usage < 0:
-		return fmt.Errorf("usage %v: want a finite number that is not negative", sample.Usage)
+		return fmt.Errorf("value %v: want a finite number that is not negative", sample.Usage)
 	case s.first.IsZero() || sample.Time.After(s.last):
 		return nil
 	case sample.Time.Equal(s.last):
-		return fmt.Errorf("container %s has two samples of %s", s.container, sample.Time.UTC().Format(time.RFC3339Nano))
+		return fmt.Errorf("timestamp %s: container %s has a sample of that time already", stamp(sample.Time), s.container)
 	}
-	return fmt.Errorf("%s of container %s comes after %s", sample.Time.UTC().Format(time.RFC3339Nano), s.container, s.last.UTC().Format(time.RFC3339Nano))
+	return fmt.Errorf("timestamp %s: container %s has a sample of %s before it", stamp(sample.Time), s.container, stamp(s.last))
 }
 
 // interval is how long the container ran up to now, as far as its samples tell.
@@ -84,6 +84,9 @@ func (s *series) interval(now time.Time) time.Duration {
 // decide sets the request in force from here on.
 func (s *series) decide(step *Step) {
 	step.Next = step.Request
+	if step.OOM {
+		s.killed = step.Time
+	}
 	if !step.OOM && !s.decided.IsZero() && step.Time.Before(s.decided.Add(s.rules.Every)) {
 		return
 	}
@@ -91,15 +94,16 @@ func (s *series) decide(step *Step) {
 	if !ok {
 		return
 	}
+	recent := !s.killed.IsZero() && step.Time.Sub(s.killed) < oomAnswer
 	s.decided = step.Time
 	step.Recommended, step.Model = present(estimate.Target), estimate.Model
-	next, reason := s.rules.next(s.resource, s.request, &estimate, step.OOM)
+	next, words := s.rules.next(s.resource, s.request, &estimate, recent)
 	step.Change = s.request > 0 && next != s.request
-	if step.Change || step.OOM || s.request == 0 {
-		step.Reason = reason
-	}
-	if step.OOM {
-		step.Reason = fmt.Sprintf("killed at %s using %s: %s", quantity(s.resource, s.request), quantity(s.resource, step.Usage), reason)
+	switch {
+	case step.OOM:
+		step.Reason = fmt.Sprintf("killed at %s using %s: %s%s", Quantity(s.resource, s.request), Quantity(s.resource, step.Usage), estimate.Reason, words)
+	case step.Change || s.request == 0:
+		step.Reason = estimate.Reason + words
 	}
 	s.request = next
 	step.Next = present(next)

@@ -3,12 +3,13 @@ package replay
 import (
 	"math"
 	"strconv"
+	"time"
 
 	"github.com/yagura-dev/yagura/autoscaler/vertical"
 )
 
-// quantity writes an amount of a resource as people read it.
-func quantity(resource vertical.Resource, v float64) string {
+// Quantity writes an amount of a resource as people read it.
+func Quantity(resource vertical.Resource, v float64) string {
 	if resource == vertical.CPU {
 		return strconv.FormatFloat(v, 'g', 4, 64) + " cores"
 	}
@@ -20,3 +21,5 @@ func quantity(resource vertical.Resource, v float64) string {
 	}
 	return strconv.FormatFloat(v, 'g', 4, 64) + " " + units[i]
 }
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
