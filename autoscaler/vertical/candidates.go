@@ -1,0 +1,105 @@
+package vertical
+
+import "math"
+
+// statistic is what a candidate multiplies by a margin.
+type statistic uint8
+
+const (
+	statPeak statistic = iota
+	statShort
+	statLong
+	statShortPeak
+	statTrend
+	statDay
+	statDayNow
+	statWeek
+	statMoving
+)
+
+// candidate is one way of estimating: a statistic with an argument, and either a margin that follows from how usage turned out
+// relative to it, or a fixed one.
+type candidate struct {
+	model     string
+	statistic statistic
+	argument  float64
+	margin    float64
+	title     string
+}
+
+// candidates are all of this package.
+var candidates = [...]candidate{
+	{model: Peak, statistic: statPeak, argument: peakNewest, title: "the newest usage"},
+	{model: Peak, statistic: statPeak, argument: peakQuarter, title: "the peak of 15m"},
+	{model: Peak, statistic: statPeak, argument: peakHour, title: "the peak of 1h"},
+	{model: Peak, statistic: statPeak, argument: peakThreeHours, title: "the peak of 3h"},
+	{model: Peak, statistic: statPeak, argument: peakEightHours, title: "the peak of 8h"},
+	{model: Peak, statistic: statPeak, argument: peakDay, title: "the peak of 24h"},
+	{model: Peak, statistic: statPeak, argument: peakThreeDays, title: "the peak of 72h"},
+	{model: Peak, statistic: statPeak, argument: peakWeek, title: "the peak of 168h"},
+	{model: Percentile, statistic: statShort, argument: 0.5, title: "the median, half-life 2h"},
+	{model: Percentile, statistic: statShort, argument: 0.95, title: "the 95th percentile, half-life 2h"},
+	{model: Percentile, statistic: statLong, argument: 0.5, title: "the median, half-life 24h"},
+	{model: Percentile, statistic: statLong, argument: 0.95, title: "the 95th percentile, half-life 24h"},
+	{model: Percentile, statistic: statShortPeak, argument: 0.5, title: "the median, half-life 2h, or the newest usage"},
+	{model: Forecast, statistic: statTrend, argument: 600, title: "the trend in 10m"},
+	{model: Forecast, statistic: statDay, argument: 900, title: "the highest at this time of day"},
+	{model: Forecast, statistic: statDayNow, argument: 900, title: "the highest at this time of day, at today's level"},
+	{model: Forecast, statistic: statWeek, argument: 900, title: "the highest at this hour of the week"},
+	{model: Autopilot, statistic: statMoving, margin: 1.1, title: "the moving window"},
+}
+
+// value is the statistic for the time now, 0 when it is not known.
+func (c *candidate) value(s *signals, now float64, t *tuning) float64 {
+	switch c.statistic {
+	case statPeak:
+		return s.peaks[int(c.argument)].max()
+	case statShort:
+		return s.short.quantile(c.argument)
+	case statLong:
+		return s.long.quantile(c.argument)
+	case statShortPeak:
+		return math.Max(s.short.quantile(c.argument), s.newest)
+	case statTrend:
+		return math.Max(s.newest, s.level+s.slope*c.argument)
+	case statDay:
+		return s.expect(s.days, now, c.argument, day)
+	case statDayNow:
+		return s.adjusted(now, c.argument)
+	case statWeek:
+		return s.expect(s.weeks, now, c.argument, week)
+	case statMoving:
+		return s.recent.max()
+	}
+	return 0
+}
+
+func (s *signals) expect(p *season, now, ahead, period float64) float64 {
+	if p == nil {
+		return 0
+	}
+	return p.expect(now, math.Max(ahead, s.step), period)
+}
+
+// adjusted is the day's profile at the level of the newest usage: what was higher or lower than usual lately will be so for a while.
+func (s *signals) adjusted(now, ahead float64) float64 {
+	expected := s.expect(s.days, now, ahead, day)
+	if expected == 0 {
+		return 0
+	}
+	was := s.days.was(s.last, day)
+	if was == 0 {
+		return 0
+	}
+	ratio := math.Sqrt(s.peaks[peakQuarter].max() / was)
+	return expected * math.Min(math.Max(ratio, 0.5), 2)
+}
+
+// autopilot is the moving-window recommendation: for CPU the load-adjusted 95th percentile of a serving job, for memory the 98th
+// percentile of the intervals' peaks.
+func (s *signals) autopilot(t *tuning) float64 {
+	if t.memory {
+		return math.Max(s.moving.quantile(0.98), s.interval.high)
+	}
+	return s.moving.loadQuantile(0.95)
+}

@@ -1,0 +1,90 @@
+package vertical
+
+import "math"
+
+// margins are the factors that a statistic can be multiplied with to get a request. They are closer together around 1, where a
+// percent matters; the last but one is the largest that is chosen, the last catches everything above.
+var margins = [...]float64{
+	0.5, 0.6, 0.7, 0.8, 0.86, 0.9, 0.94, 0.97, 1, 1.01, 1.02, 1.03, 1.045, 1.06, 1.08, 1.1, 1.13, 1.16, 1.2, 1.25,
+	1.32, 1.4, 1.5, 1.65, 1.85, 2.1, 2.5, 3, 4, 6, 10, 100,
+}
+
+const marginCount = len(margins)
+
+// middles are the ratios that stand for the bucket below each margin.
+var middles = func() (m [marginCount]float64) {
+	m[0] = margins[0] * 0.7
+	for i := 1; i < marginCount; i++ {
+		m[i] = (margins[i-1] + margins[i]) / 2
+	}
+	return m
+}()
+
+// residual is how usage turned out relative to a statistic that was known before: a histogram of the ratio, with decaying weights.
+// From it follows what every margin would have cost.
+type residual struct {
+	weight [marginCount]float32
+	total  float32
+}
+
+func (r *residual) age(keep float32) {
+	for i := range r.weight {
+		r.weight[i] *= keep
+	}
+	r.total *= keep
+}
+
+func (r *residual) add(ratio float64) {
+	i := 0
+	for i < marginCount-1 && ratio > margins[i] {
+		i++
+	}
+	r.weight[i]++
+	r.total++
+}
+
+// hazard is what is to be expected beyond what was seen: usage exceeds the statistic's margin m, above 1, by chance rate times
+// exp(-ln(m)/spread) per sample.
+type hazard struct {
+	rate  float64
+	reach *[marginCount]float64
+}
+
+// reachOf is the share of what is beyond what was seen that is also beyond each margin.
+func reachOf(spread float64) (reach [marginCount]float64) {
+	for i, m := range margins {
+		reach[i] = math.Min(1, math.Pow(m, -1/spread))
+	}
+	return reach
+}
+
+// costs fills out with what a sample is expected to cost at each margin, in units of a sample's full slack: the slack, plus over for
+// every sample above.
+func (r *residual) costs(over float64, h hazard, out *[marginCount]float64) {
+	total := float64(r.total)
+	if total == 0 {
+		total = 1
+	}
+	var under, underSum float64
+	for i := range margins {
+		w := float64(r.weight[i])
+		under += w
+		underSum += w * middles[i]
+		slack := (under - underSum/margins[i]) / total
+		above := max(0, float64(r.total)-under) / total
+		out[i] = slack + over*(above+h.rate*h.reach[i])
+	}
+}
+
+// best is the margin of the lowest cost, not below least.
+func (r *residual) best(over float64, h hazard, least float64) (margin, cost float64) {
+	var costs [marginCount]float64
+	r.costs(over, h, &costs)
+	cost = math.Inf(1)
+	for i, c := range costs[:marginCount-1] {
+		if margins[i] >= least && c < cost {
+			margin, cost = margins[i], c
+		}
+	}
+	return margin, cost
+}
