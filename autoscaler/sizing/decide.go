@@ -12,10 +12,15 @@ import (
 )
 
 // Decide says what the target's containers should request and what is to be done to its pods. The record supposes that it succeeds.
-// The policy must have spec.vertical. The input's Memory is written; tell it with Applied what was done. Nothing else is changed.
+// The input's Memory is written; tell it with Applied what was done. Nothing else is changed.
 func Decide(in Input) Decision {
 	if in.Memory == nil {
 		in.Memory = &Memory{}
+	}
+	if in.Policy.Spec.Vertical == nil {
+		d := &deciding{in: &in, record: newRecord(&in)}
+		d.holdAll("policy", "NotVertical", "the policy has no vertical part")
+		return Decision{Record: d.record}
 	}
 	d := &deciding{in: &in, record: newRecord(&in)}
 	if !d.ownership() || !d.template() {
@@ -340,14 +345,38 @@ func (d *deciding) conclude(steps []Step) {
 	case main != nil && d.passive():
 		r.Outcome, r.Code = decision.Recommended, r.Verdicts[len(r.Verdicts)-1].Code
 		r.Reason = fmt.Sprintf("Recommended: %s; %s", describe(main), r.Verdicts[len(r.Verdicts)-1].Reason)
-	case main != nil && len(d.held) > 0:
+	case len(d.in.Pods) == 0:
+		r.Outcome, r.Code, r.Reason = decision.Unchanged, "NoPods", "Unchanged: the target has no pods"
+	case len(d.held) > 0:
 		r.Outcome, r.Code, r.Reason = decision.Held, d.held[0].code, "Held: "+d.held[0].reason
+	case main != nil:
+		r.Outcome, r.Code, r.Reason = decision.Held, "NotRunning", "Held: no pod of the target can be resized now; "+describe(main)
 	default:
+		if v, s := d.limited(); v != nil {
+			r.Outcome, r.Code, r.Reason = decision.Held, v.Code, fmt.Sprintf("Held: %s of %s: %s", s.resource(), s.key.Container, v.Reason)
+			return
+		}
 		r.Outcome, r.Code, r.Reason = decision.Unchanged, "Fits", "Unchanged: every container has what it should"
-		if len(d.in.Pods) == 0 {
-			r.Code, r.Reason = "NoPods", "Unchanged: the target has no pods"
+	}
+}
+
+// limited finds a size that is bounded below what usage asks for, and the rule that does it.
+func (d *deciding) limited() (*decision.SizeVerdict, *size) {
+	for _, c := range d.all {
+		for _, s := range c.sizes {
+			if !s.known || s.reading.State != decision.Fresh || s.value >= s.reading.Target*(1-d.in.tolerance()) {
+				continue
+			}
+			for i := len(s.verdicts) - 1; i >= 0; i-- {
+				v := &s.verdicts[i]
+				switch v.Code {
+				case "MaxAllowed", "FixedLimit", "RangeMaximum", "PodRangeMaximum", "LargestNode", "Quota", "RolledBackBefore":
+					return v, s
+				}
+			}
 		}
 	}
+	return nil, nil
 }
 
 func (d *deciding) passive() bool {

@@ -112,7 +112,8 @@ func (p *roleContainers) shrink(r corev1.ResourceName, bound float64, rule, code
 			case share <= 0:
 				s.judge(rule, decision.Hold, code, min(s.value, max(s.before, least(r))), reason+", which other containers take up")
 			default:
-				s.change(rule, code, max(least(r), roundDown(r, s.value*share)), reason)
+				to := max(least(r), roundDown(r, s.value*share))
+				s.change(rule, code, to, reason+s.wanted(to))
 			}
 			if s != nil {
 				s.settle()
@@ -297,14 +298,21 @@ func quotaMatches(q *corev1.ResourceQuota, spec *corev1.PodSpec) bool {
 // more. What others give back does not count before they have.
 func fitQuotas(in *Input, all []*container) {
 	for _, q := range in.quotas() {
-		growth := 0.0
+		growth, urgent := 0.0, 0.0
 		for i := range in.Pods {
-			growth += podGrowth(&in.Pods[i], all, q)
+			g, u := podGrowth(&in.Pods[i], all, q)
+			growth, urgent = growth+g, urgent+u
 		}
 		if growth <= q.left*(1+1e-9) || growth == 0 {
 			continue
 		}
-		share := q.left / growth
+		// What answers kills comes first; the rest gets what that leaves.
+		first, rest := 1.0, 0.0
+		if urgent > q.left {
+			first = q.left / urgent
+		} else {
+			rest = (q.left - urgent) / (growth - urgent)
+		}
 		kind := "requests"
 		if q.limits {
 			kind = "limits"
@@ -312,8 +320,12 @@ func fitQuotas(in *Input, all []*container) {
 		reason := fmt.Sprintf("quota %s leaves %s of %s to all pods, which want %s more", q.name, text(q.resource, q.left), kind, text(q.resource, growth))
 		for _, c := range all {
 			s := c.movable(q.resource)
+			share := rest
+			if s != nil && s.urgent {
+				share = first
+			}
 			switch {
-			case s == nil || !c.running():
+			case s == nil || !c.running() || share == 1:
 			case q.limits && s.limit > s.requestLimit && s.requestLimit > 0:
 				s.cap(max(s.requestLimit, roundDown(q.resource, s.requestLimit+(s.limit-s.requestLimit)*share)), "quota", "Quota", reason)
 			case !q.limits && s.value > s.request:
@@ -324,25 +336,28 @@ func fitQuotas(in *Input, all []*container) {
 	}
 }
 
-// podGrowth is how much more of a quota's resource a pod would take.
-func podGrowth(p *Pod, all []*container, q quotaLeft) float64 {
+// podGrowth is how much more of a quota's resource a pod would take, and how much of that answers a kill for memory.
+func podGrowth(p *Pod, all []*container, q quotaLeft) (growth, urgent float64) {
 	if !lives(p.Object) {
-		return 0
+		return 0, 0
 	}
-	growth := 0.0
 	for _, c := range all {
-		if c.role != roleOf(p) || !c.running() || c.movable(q.resource) == nil {
+		s := c.movable(q.resource)
+		if c.role != roleOf(p) || !c.running() || s == nil {
 			continue
 		}
 		spec, _ := findContainer(&p.Object.Spec, c.spec.Name)
 		if spec == nil {
 			continue
 		}
+		more := max(0, s.value-amount(spec.Resources.Requests, q.resource))
 		if q.limits {
-			growth += max(0, c.limitValue(q.resource)-amount(spec.Resources.Limits, q.resource))
-		} else {
-			growth += max(0, c.value(q.resource)-amount(spec.Resources.Requests, q.resource))
+			more = max(0, s.limit-amount(spec.Resources.Limits, q.resource))
+		}
+		growth += more
+		if s.urgent {
+			urgent += more
 		}
 	}
-	return growth
+	return growth, urgent
 }

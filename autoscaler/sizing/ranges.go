@@ -61,7 +61,7 @@ func limitRange(rule string, s *size) {
 		}
 		if highest := amount(item.Max, r); highest > 0 {
 			if s.value > highest {
-				s.change(rule, "RangeMaximum", highest, fmt.Sprintf("the namespace allows %s at most", text(r, highest)))
+				s.change(rule, "RangeMaximum", highest, fmt.Sprintf("the namespace allows %s at most%s", text(r, highest), s.wanted(highest)))
 			}
 			s.lowerCeiling(highest)
 		}

@@ -68,7 +68,7 @@ func freshness(rule string, s *size) {
 // estimate takes what the model says.
 func estimate(rule string, s *size) {
 	if s.resource() == corev1.ResourceMemory && s.recentOOM() && s.reading.Target > s.before {
-		s.urgent = true
+		s.urgent, s.victims = true, s.in.anyKilled(s.key)
 	}
 	s.change(rule, code(s.reading.Model, "Estimate"), min(s.reading.Target, most(s.resource())), s.reading.Estimate.Reason)
 }
@@ -147,20 +147,28 @@ func allowed(rule string, s *size) {
 	}
 	switch {
 	case s.value > highest:
-		reason := fmt.Sprintf("the policy allows %s at most", text(r, highest))
-		if s.reading.Target > highest {
-			reason += fmt.Sprintf(", the estimate is %s", text(r, s.reading.Target))
-		}
-		s.change(rule, "MaxAllowed", highest, reason)
+		s.change(rule, "MaxAllowed", highest, fmt.Sprintf("the policy allows %s at most%s", text(r, highest), s.wanted(highest)))
 	case s.value < lowest && lowest <= highest:
 		s.change(rule, "MinAllowed", lowest, fmt.Sprintf("the least is %s", text(r, lowest)))
 	}
 }
 
+// wanted says what is asked for beyond a bound, and why: a leak looks like that.
+func (s *size) wanted(bound float64) string {
+	if s.reading.State != decision.Fresh || s.reading.Target <= bound {
+		return ""
+	}
+	words := fmt.Sprintf(" and %s is asked for", text(s.resource(), s.reading.Target))
+	if s.reading.Estimate.Reason != "" {
+		words += " (" + s.reading.Estimate.Reason + ")"
+	}
+	return words
+}
+
 // limits sets the limit that goes with the request. A fixed limit bounds the request.
 func limits(rule string, s *size) {
 	if s.of.policy.Limits == v1alpha1.LimitFixed && s.declaredLimit > 0 && s.value > s.declaredLimit && !isHugePages(s.resource()) {
-		s.change(rule, "FixedLimit", s.declaredLimit, fmt.Sprintf("the limit of %s is fixed", text(s.resource(), s.declaredLimit)))
+		s.change(rule, "FixedLimit", s.declaredLimit, fmt.Sprintf("the limit of %s is fixed%s", text(s.resource(), s.declaredLimit), s.wanted(s.declaredLimit)))
 	}
 	s.settle()
 }

@@ -56,6 +56,8 @@ type size struct {
 	known bool
 	// urgent is true when the value answers a kill for memory.
 	urgent bool
+	// victims is true when the killed pods are known, so that the others need not hurry.
+	victims bool
 	// keep forbids to take anything from a running pod, with floor to go below it.
 	keep  bool
 	floor float64
@@ -139,7 +141,7 @@ func newSize(in *Input, c *container, r corev1.ResourceName, force *corev1.Resou
 		s.before = s.declared
 	}
 	s.value = s.before
-	s.known = published > 0 || s.reading.Target > 0
+	s.known = published > 0 || s.reading.Target > 0 || s.reading.State == decision.Fresh
 	return s
 }
 

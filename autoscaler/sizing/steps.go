@@ -6,16 +6,25 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
-	resourcehelper "k8s.io/component-helpers/resource"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 )
 
 // idleHeap is the share of a running container's memory that has to be of no use before a pod is replaced for it alone.
 const idleHeap = 0.25
+
+const (
+	// settled is how old a pod has to be to be replaced for its size alone. Were its successor created without the new size, because
+	// no webhook answered, it would be replaced again at once.
+	settled = time.Hour
+	// patience is how long a node may defer a resize before the pod is replaced for it.
+	patience = 5 * time.Minute
+)
 
 // plan is a step with what it is ordered by.
 type plan struct {
@@ -54,11 +63,38 @@ func (p *planner) steps() []Step {
 		}
 		return strings.Compare(a.Pod.Name, b.Pod.Name)
 	})
-	steps := make([]Step, len(p.plans))
+	quotas := p.in.quotas()
+	steps := make([]Step, 0, len(p.plans))
 	for i := range p.plans {
-		steps[i] = p.plans[i].Step
+		if p.admitted(&p.plans[i].Step, quotas) {
+			steps = append(steps, p.plans[i].Step)
+		}
 	}
 	return steps
+}
+
+// admitted reports whether quotas leave room for a step after those before it, and takes that room. The sizes were made to fit; this is
+// for pods that have less than the others of their role.
+func (p *planner) admitted(step *Step, quotas []quotaLeft) bool {
+	growth := make([]float64, len(quotas))
+	for i := range quotas {
+		for name, to := range step.Containers {
+			spec, _ := findContainer(&step.Pod.Spec, name)
+			have, want := spec.Resources.Requests, to.Requests
+			if quotas[i].limits {
+				have, want = spec.Resources.Limits, to.Limits
+			}
+			growth[i] += amount(want, quotas[i].resource) - amount(have, quotas[i].resource)
+		}
+		if growth[i] > quotas[i].left*(1+1e-9) {
+			p.held = append(p.held, hindrance{"Quota", fmt.Sprintf("quota %s leaves no room for pod %s", quotas[i].name, step.Pod.Name)})
+			return false
+		}
+	}
+	for i := range quotas {
+		quotas[i].left -= max(0, growth[i])
+	}
+	return true
 }
 
 // resizable reports whether a pod is one that the API server and its node would resize.
@@ -156,7 +192,7 @@ func (w *podPlan) size(c *container, s *size, spec *corev1.Container) (request, 
 	if haveLimit == 0 {
 		// A running pod is given no limit that it did not start with.
 		limit = 0
-	} else if limit == 0 {
+	} else if limit == 0 || c.policy.Limits == v1alpha1.LimitFixed {
 		limit = haveLimit
 		request = min(request, haveLimit)
 	}
@@ -208,16 +244,17 @@ func near(v, have, tolerance float64) bool {
 
 // killedLately reports whether the pod's container is one that a kill was answered for. Where no pod is known to be the one, all are.
 func killedLately(p *Pod, s *size) bool {
-	since := s.in.Now.Add(-oomAnswer)
-	if killed(p, s.key.Container, since) {
-		return true
-	}
-	for i := range s.in.Pods {
-		if roleOf(&s.in.Pods[i]) == s.key.Role && killed(&s.in.Pods[i], s.key.Container, since) {
-			return false
+	return !s.victims || killed(p, s.key.Container, s.in.Now.Add(-oomAnswer))
+}
+
+// anyKilled reports whether it is known of a pod of a role that its container was killed.
+func (in *Input) anyKilled(key Key) bool {
+	for i := range in.Pods {
+		if roleOf(&in.Pods[i]) == key.Role && killed(&in.Pods[i], key.Container, in.Now.Add(-oomAnswer)) {
+			return true
 		}
 	}
-	return true
+	return false
 }
 
 // idleHeap notes what a replaced pod would have less.
@@ -293,9 +330,13 @@ func (w *podPlan) finish() {
 	case len(w.idle) > 0 && recreate:
 		step.Containers, step.InPlace, w.harm = w.idle, false, idleHeap
 		step.Reason = "a heap that a running container cannot give back"
-	case resourcehelper.IsPodResizeInfeasible(object), resourcehelper.IsPodResizeDeferred(object):
-		step.Containers = w.pending()
-		step.Reason = "its node has not carried out the resize"
+	default:
+		step.Containers, step.Reason = w.pending()
+		if len(step.Containers) > 0 && !recreate {
+			w.hold("NotCarriedOut", step.Reason+": the size")
+			return
+		}
+		w.harm = 1
 	}
 	if len(step.Containers) == 0 {
 		return
@@ -308,16 +349,42 @@ func (w *podPlan) finish() {
 	if step.InPlace && (!supported(object) || !keepsClass(&object.Spec, next, step.Containers)) {
 		step.InPlace = false
 		if !recreate {
-			w.hold("NotInPlace", "the QoS class would change, or the node cannot resize, and only that is allowed: the size")
+			w.hold("NotInPlace", "the QoS class would change or the node cannot resize, and replacing is not allowed: the size")
 			return
 		}
+	}
+	if w.undone == nil && len(w.containers) > 0 && unchanged(&object.Spec, step.Containers) {
+		return
+	}
+	if !step.InPlace && !step.Urgent && w.in.Now.Sub(object.CreationTimestamp.Time) < settled {
+		w.hold("YoungPod", "a pod younger than "+short(settled)+" is not replaced for its size: the size")
+		return
 	}
 	w.plans = append(w.plans, plan{step, w.harm})
 }
 
-// pending are the containers whose spec the node has not carried out.
-func (w *podPlan) pending() map[string]corev1.ResourceRequirements {
-	waiting := map[string]corev1.ResourceRequirements{}
+// unchanged reports whether containers have what a step would give them.
+func unchanged(spec *corev1.PodSpec, containers map[string]corev1.ResourceRequirements) bool {
+	for name, to := range containers {
+		c, _ := findContainer(spec, name)
+		if c == nil || !equality.Semantic.DeepEqual(c.Resources, to) {
+			return false
+		}
+	}
+	return true
+}
+
+// pending are the containers whose spec the node has not carried out and will not soon, and what it says.
+func (w *podPlan) pending() (waiting map[string]corev1.ResourceRequirements, reason string) {
+	at := slices.IndexFunc(w.pod.Object.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodResizePending })
+	if at < 0 {
+		return nil, ""
+	}
+	condition := &w.pod.Object.Status.Conditions[at]
+	if condition.Reason != corev1.PodReasonInfeasible && w.in.Now.Sub(condition.LastTransitionTime.Time) < patience {
+		return nil, ""
+	}
+	waiting = map[string]corev1.ResourceRequirements{}
 	for _, c := range w.all {
 		if c.role != roleOf(w.pod) || !c.running() {
 			continue
@@ -333,7 +400,8 @@ func (w *podPlan) pending() map[string]corev1.ResourceRequirements {
 			}
 		}
 	}
-	return waiting
+	return waiting, strings.TrimSuffix(fmt.Sprintf("node %s has not carried out the resize (%s): %s",
+		w.pod.Object.Spec.NodeName, condition.Reason, condition.Message), ": ")
 }
 
 // resized is a pod's spec after a step.
