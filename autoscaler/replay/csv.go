@@ -60,7 +60,7 @@ func (r *Reader) Read() (Sample, error) {
 		}
 		fields, err := r.split(line)
 		if err != nil {
-			return Sample{}, r.Errorf("%w", err)
+			return Sample{}, r.errorf("%w", err)
 		}
 		first := !r.started
 		r.started = true
@@ -69,27 +69,20 @@ func (r *Reader) Read() (Sample, error) {
 		switch {
 		case first && timeErr != nil && valueErr != nil && !numeric(fields[0]) && !numeric(fields[1]):
 			if err := checkHeader(fields); err != nil {
-				return Sample{}, r.Errorf("%w", err)
+				return Sample{}, r.errorf("%w", err)
 			}
 			continue
 		case timeErr != nil:
-			return Sample{}, r.Errorf("timestamp %w", timeErr)
+			return Sample{}, r.errorf("timestamp %w", timeErr)
 		case valueErr != nil:
-			return Sample{}, r.Errorf("value %w", valueErr)
+			return Sample{}, r.errorf("value %w", valueErr)
 		}
 		container, err := r.named(fields)
 		if err != nil {
-			return Sample{}, r.Errorf("container %w", err)
+			return Sample{}, r.errorf("container %w", err)
 		}
 		return Sample{Container: container, Resource: r.resource, Time: at, Usage: value}, nil
 	}
-}
-
-// Errorf makes an error about the row that was read last.
-func (r *Reader) Errorf(format string, args ...any) error { return r.errorAt(r.line, format, args...) }
-
-func (r *Reader) errorAt(line int, format string, args ...any) error {
-	return fmt.Errorf("%s:%d: %w", r.name, line, fmt.Errorf(format, args...))
 }
 
 // next returns the next line without white space around it. It is valid until the next call.
@@ -104,7 +97,7 @@ func (r *Reader) next() ([]byte, error) {
 	r.line++
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
-		return nil, r.Errorf("a row of more than %d bytes", maxLine)
+		return nil, r.errorf("a row of more than %d bytes", maxLine)
 	case err != nil && !errors.Is(err, io.EOF):
 		return nil, fmt.Errorf("read %s: %w", r.name, err)
 	}
@@ -259,4 +252,11 @@ func clip(field string) string {
 		return field[:40] + "…"
 	}
 	return field
+}
+
+// errorf makes an error about the row that was read last.
+func (r *Reader) errorf(format string, args ...any) error { return r.errorAt(r.line, format, args...) }
+
+func (r *Reader) errorAt(line int, format string, args ...any) error {
+	return fmt.Errorf("%s:%d: %w", r.name, line, fmt.Errorf(format, args...))
 }

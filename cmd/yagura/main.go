@@ -18,6 +18,6 @@ func newRoot() *cobra.Command {
 		Use:   "yagura",
 		Short: "Watch a Kubernetes cluster and scale it",
 	}
-	root.AddCommand(newUp(), newLogs(), newMetrics(), newBench(), newSnapshot(), newRestore())
+	root.AddCommand(newUp(), newLogs(), newMetrics(), newBench(), newReplay(), newSnapshot(), newRestore())
 	return root
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -26,8 +25,7 @@ import (
 	"github.com/yagura-dev/yagura/deploy/devcluster/internal/cluster"
 )
 
-// patience bounds a run that fails; a loaded machine may need a good part of it.
-const patience = 2 * time.Minute
+const patience = 60 * time.Second
 
 // needBinaries skips a test, loudly, when Kubernetes has not been built; where
 // tests gate a change it must have been.
@@ -252,7 +250,6 @@ func TestFleet(t *testing.T) {
 		_, err := client.CoreV1().ConfigMaps("default").Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "precious"}}, metav1.CreateOptions{})
 		require.NoError(t, err)
 		for _, process := range c.status().Processes {
-			require.True(t, process.Running, process.Name) // Process 0 would be this test.
 			require.NoError(t, syscall.Kill(process.PID, syscall.SIGKILL))
 		}
 		require.Eventually(t, func() bool { return c.status().Phase == cluster.Stopped }, patience, 50*time.Millisecond)
@@ -268,7 +265,6 @@ func TestFleet(t *testing.T) {
 				scheduler = process
 			}
 		}
-		require.True(t, scheduler.Running)
 		require.NoError(t, syscall.Kill(scheduler.PID, syscall.SIGKILL))
 		require.Eventually(t, func() bool { return c.status().Phase == cluster.Degraded }, patience, 50*time.Millisecond)
 		c.run("up")
@@ -300,11 +296,7 @@ func TestFleet(t *testing.T) {
 		c.run("reset")
 		require.NoDirExists(t, c.dir)
 		for _, process := range processes {
-			// They are this process's children: the last trace of one is gone when it
-			// has been waited for, a moment after its end.
-			require.Eventually(t, func() bool {
-				return errors.Is(syscall.Kill(process.PID, 0), syscall.ESRCH)
-			}, patience, 10*time.Millisecond, process.Name)
+			require.ErrorIs(t, syscall.Kill(process.PID, 0), syscall.ESRCH, process.Name)
 		}
 	})
 }
