@@ -28,7 +28,9 @@ type Reading struct {
 	Age time.Duration
 	// Usage is the newest sample's value.
 	Usage float64
-	// Reason says why the state is not Fresh.
+	// OOM is when the newest kill was that the estimate answers, zero when there was none.
+	OOM time.Time
+	// Reason says why the state is not Fresh. It hides the estimate's own, which is Estimate.Reason.
 	Reason string
 }
 
@@ -36,8 +38,12 @@ type Reading struct {
 type Pod struct {
 	Object *corev1.Pod
 	Role   string
-	// Changed is when its sizes were last changed by us, zero when they were not.
+	// Changed is when its sizes were last changed by us, zero when they were not or it is not known. What Memory.Applied was
+	// told comes before it.
 	Changed time.Time
+	// Killed is when containers were last killed for memory, by name: what the collector's events say. The pod's own status
+	// counts as well.
+	Killed map[string]time.Time
 	// Effects are what followed that change.
 	Effects []Effect
 }
@@ -124,12 +130,15 @@ type Input struct {
 	// Owner names whoever else sizes the target, such as "VerticalPodAutoscaler shop/web"; empty when nobody does.
 	Owner string
 	Brake Brake
-	// Hold keeps a container's CPU request at what it is, with a reason: more load is met with replicas.
+	// HoldCPU keeps CPU requests at what they are, for the reason that it gives: more load is met with replicas. Empty when
+	// they may change.
 	HoldCPU string
-	Memory  *Memory
+	// Memory is the policy's own; nothing else of the input is changed.
+	Memory *Memory
 }
 
-// ContainerSize is what a container should have.
+// ContainerSize is what a container should have. Requests and Limits hold only resources that the policy sizes and about which
+// something is known; everything else stays as the manifest has it.
 type ContainerSize struct {
 	Role, Container string
 	// Init is true for init containers, sidecars among them.
@@ -153,13 +162,14 @@ type ContainerSize struct {
 // Step gives one pod its size.
 type Step struct {
 	Pod *corev1.Pod
-	// Containers are the requests and limits of the containers that change, whole: what the pod should have of them afterwards.
+	// Containers are the requests and limits of the containers that change, whole: what the pod should have of them afterwards,
+	// sidecars among them. They may be what the pod's spec has already, when the node has deferred that or cannot do it.
 	Containers map[string]corev1.ResourceRequirements
-	// PodResources are the pod's own requests and limits afterwards, nil when it has none.
+	// PodResources are the pod's own requests and limits afterwards, nil when it has none or they stay.
 	PodResources *corev1.ResourceRequirements
 	// InPlace is true when the running pod may be resized, Recreate when it may be replaced where a resize is not possible.
 	InPlace, Recreate bool
-	// Urgent steps answer a kill for memory: they go first and past the brake.
+	// Urgent steps answer a kill for memory or take a harmful change back: they go first and past the brake.
 	Urgent bool
 	// RollBack is true when the step takes an earlier change back.
 	RollBack bool

@@ -51,7 +51,7 @@ func TestNode(t *testing.T) {
 	start(t, dir, "port-forward", "devcluster", "kubectl", "--dir", c.dir, "--",
 		"port-forward", "-n", "yagura-system", "service/query", local[strings.LastIndex(local, ":")+1:]+":9428")
 	n := &nodes{cluster: c, url: "http://" + local}
-	eventually(t, 30*time.Second, "the query service is reached", func() error {
+	eventually(t, "the query service is reached", func() error {
 		_, err := request(ctx, "GET", n.url+"/readyz")
 		return err
 	})
@@ -90,7 +90,7 @@ func (n *nodes) speak(t *testing.T, ctx context.Context) []corev1.Pod {
 	selector := &metav1.LabelSelector{MatchLabels: labels}
 	n.apply(t, ctx, labels, selector)
 	var pods []corev1.Pod
-	eventually(t, 60*time.Second, "a speaker runs on each node", func() error {
+	eventually(t, "a speaker runs on each node", func() error {
 		list, err := n.kube.CoreV1().Pods("default").List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=speaker"})
 		if err != nil {
 			return err
@@ -126,7 +126,7 @@ func (n *nodes) apply(t *testing.T, ctx context.Context, labels map[string]strin
 func (n *nodes) lines(t *testing.T) {
 	ctx := t.Context()
 	for _, pod := range n.speakers {
-		eventually(t, 30*time.Second, "a line of "+pod.Name, func() error {
+		eventually(t, "a line of "+pod.Name, func() error {
 			query := fmt.Sprintf(`{pod=%q, namespace="default", container="speaker", node=%q} |= "speaker says"`, pod.Name, pod.Spec.NodeName)
 			streams, err := logQL(ctx, n.url, query, 10)
 			if err == nil && len(streams) == 0 {
@@ -141,7 +141,7 @@ func (n *nodes) usage(t *testing.T) {
 	ctx := t.Context()
 	p := &platform{url: n.url}
 	for _, pod := range n.speakers {
-		eventually(t, 30*time.Second, "samples of "+pod.Name+" each second", func() error {
+		eventually(t, "samples of "+pod.Name+" each second", func() error {
 			count, err := p.promQL(ctx, fmt.Sprintf(`count_over_time(container_cpu_usage_seconds_total{namespace="default", pod=%q, container="speaker", node=%q}[20s])`, pod.Name, pod.Spec.NodeName))
 			if err == nil && count < 15 {
 				err = fmt.Errorf("%.0f samples in 20 s", count)
@@ -149,7 +149,7 @@ func (n *nodes) usage(t *testing.T) {
 			return err
 		})
 	}
-	eventually(t, 30*time.Second, "both nodes report", func() error {
+	eventually(t, "both nodes report", func() error {
 		count, err := p.promQL(ctx, `count(count by (node) (node_cpu_seconds_total))`)
 		if err == nil && count != 2 {
 			err = fmt.Errorf("%.0f nodes", count)
@@ -176,7 +176,7 @@ func (n *nodes) killCollector(t *testing.T) {
 	}
 	began := time.Now()
 	for _, pod := range n.speakers {
-		eventually(t, 90*time.Second, "every line of "+pod.Name+" is there once", func() error {
+		eventually(t, "every line of "+pod.Name+" is there once", func() error {
 			streams, err := logQL(ctx, n.url, fmt.Sprintf(`{pod=%q, namespace="default"}`, pod.Name), 5000)
 			if err != nil {
 				return err

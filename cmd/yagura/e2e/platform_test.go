@@ -97,7 +97,7 @@ func startPlatform(t *testing.T, ctx context.Context, dir, kubeconfig, config st
 func (p *platform) launch(t *testing.T, ctx context.Context) {
 	t.Helper()
 	p.process = start(t, p.dir, "yagura-up", "yagura", p.args...)
-	eventually(t, 30*time.Second, "the platform is ready", func() error {
+	eventually(t, "the platform is ready", func() error {
 		_, err := request(ctx, "GET", p.url+"/readyz")
 		return err
 	})
@@ -211,7 +211,7 @@ func startShop(t *testing.T, ctx context.Context, c *cluster, p *platform) shopC
 	control := freePorts(t, 1)[0]
 	start(t, p.dir, "shop", "yagura-demo", "shop", "--kubeconfig", c.kubeconfig, "--otlp", p.otlp, "--control", control)
 	s := shopControl{url: "http://" + control}
-	eventually(t, 60*time.Second, "the shop is up", func() error {
+	eventually(t, "the shop is up", func() error {
 		_, err := request(ctx, "GET", s.url+"/state")
 		return err
 	})

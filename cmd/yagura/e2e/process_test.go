@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -68,14 +69,14 @@ func start(t *testing.T, dir, label, name string, args ...string) *process {
 	return p
 }
 
-// stop ends the process in order, and the hard way after 20 s.
+// stop ends the process in order, and the hard way when it takes too long.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
-	case <-time.After(20 * time.Second):
-		t.Errorf("%s did not stop within 20 s", p.name)
+	case <-time.After(patience):
+		t.Errorf("%s did not stop within %s", p.name, patience)
 		p.kill()
 	}
 }
@@ -117,32 +118,41 @@ func try(t *testing.T, ctx context.Context, name string, args ...string) (string
 	return stdout.String(), nil
 }
 
-// freePorts returns n free loopback addresses.
+// freePorts returns n free loopback addresses. They are below the ports from which
+// systems choose for outgoing connections, and below those of development clusters,
+// so that nobody is given one before the process that is meant to have it listens.
 func freePorts(t *testing.T, n int) []string {
 	t.Helper()
-	addrs := make([]string, n)
-	for i := range addrs {
-		lis, err := net.Listen("tcp", "127.0.0.1:0")
+	var addrs []string
+	for range 1000 {
+		lis, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(10000)))
 		if err != nil {
-			t.Fatal(err)
+			continue // Somebody has it.
 		}
 		defer lis.Close()
-		addrs[i] = lis.Addr().String()
+		if addrs = append(addrs, lis.Addr().String()); len(addrs) == n {
+			return addrs
+		}
 	}
-	return addrs
+	t.Fatalf("%d of 1000 ports between 10000 and 19999 are free, want %d", len(addrs), n)
+	return nil
 }
 
-// eventually polls until check returns nil, and fails with its last error.
-func eventually(t *testing.T, within time.Duration, what string, check func() error) {
+// patience bounds a run that fails; a loaded machine may need a good part of it.
+const patience = 2 * time.Minute
+
+// eventually polls until check returns nil, and fails with its last error when
+// patience has run out.
+func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(within)
+	deadline := time.Now().Add(patience)
 	for {
 		err := check()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %s: %v", what, within, err)
+			t.Fatalf("%s: not within %s: %v", what, patience, err)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -158,8 +168,11 @@ func throughout(t *testing.T, span time.Duration, what string, check func() erro
 	}
 }
 
-// request sends a bodiless request and returns the answer's body.
+// request sends a bodiless request and returns the answer's body. One that is never
+// answered fails early enough to be sent again.
 func request(ctx context.Context, method, url string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return "", err

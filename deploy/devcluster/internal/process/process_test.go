@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience bounds a run that fails.
+const patience = time.Minute
 
 // shell returns a spec that runs a shell script.
 func shell(name, script string) process.Spec {
@@ -38,7 +42,7 @@ func newTable(t *testing.T) (process.Table, string) {
 
 func TestStartRecordsAndLogs(t *testing.T) {
 	table, _ := newTable(t)
-	spec := shell("a", "echo said; echo complained >&2; echo $COLOUR; exec sleep 60")
+	spec := shell("a", "echo said; echo complained >&2; echo $COLOUR; exec sleep 600")
 	spec.Env = []string{"COLOUR=red"}
 	record, err := table.Start(spec)
 	require.NoError(t, err)
@@ -51,13 +55,13 @@ func TestStartRecordsAndLogs(t *testing.T) {
 	require.Eventually(t, func() bool {
 		log, err := os.ReadFile(table.LogFile("a"))
 		return err == nil && string(log) == "said\ncomplained\nred\n"
-	}, 10*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 }
 
 func TestEnsure(t *testing.T) {
 	table, _ := newTable(t)
 	ctx := context.Background()
-	spec := shell("a", "exec sleep 60")
+	spec := shell("a", "exec sleep 600")
 
 	started, err := table.Ensure(ctx, spec)
 	require.NoError(t, err)
@@ -68,7 +72,7 @@ func TestEnsure(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, started, "it runs")
 
-	spec.Args = []string{"-c", "exec sleep 61"}
+	spec.Args = []string{"-c", "exec sleep 601"}
 	started, err = table.Ensure(ctx, spec)
 	require.NoError(t, err)
 	require.True(t, started, "it ran with other arguments")
@@ -81,7 +85,7 @@ func TestStopAsksThenKills(t *testing.T) {
 		grace  time.Duration
 		log    string
 	}{
-		"ends when asked":    {"trap 'echo asked; exit' TERM; echo up; while :; do sleep 0.01; done", 10 * time.Second, "up\nasked\n"},
+		"ends when asked":    {"trap 'echo asked; exit' TERM; echo up; while :; do sleep 0.01; done", patience, "up\nasked\n"},
 		"ignores the asking": {"trap '' TERM; echo up; while :; do sleep 0.01; done", 50 * time.Millisecond, "up\n"},
 		"no grace":           {"trap 'echo asked; exit' TERM; echo up; while :; do sleep 0.01; done", 0, "up\n"},
 	}
@@ -93,7 +97,7 @@ func TestStopAsksThenKills(t *testing.T) {
 			require.Eventually(t, func() bool { // The trap must be set.
 				log, _ := os.ReadFile(table.LogFile("a"))
 				return string(log) == "up\n"
-			}, 10*time.Second, 5*time.Millisecond)
+			}, patience, 5*time.Millisecond)
 
 			require.NoError(t, table.Stop(context.Background(), "a", test.grace))
 			require.False(t, record.Alive())
@@ -110,7 +114,7 @@ func TestStopAsksThenKills(t *testing.T) {
 
 func TestReusedIDIsNotOurs(t *testing.T) {
 	table, dir := newTable(t)
-	record, err := table.Start(shell("other", "exec sleep 60"))
+	record, err := table.Start(shell("other", "exec sleep 600"))
 	require.NoError(t, err)
 
 	// What is recorded as "a" had the same id, but started at another time.
@@ -130,29 +134,38 @@ func TestReusedIDIsNotOurs(t *testing.T) {
 
 func TestDeadProcessIsNotAlive(t *testing.T) {
 	table, _ := newTable(t)
-	_, err := table.Start(shell("a", "sleep 0.05"))
+	started, err := table.Start(shell("a", "exec sleep 600"))
 	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(started.PID, syscall.SIGKILL))
 	require.Eventually(t, func() bool {
 		record, found, err := table.Get("a")
 		return err == nil && found && !record.Alive()
-	}, 10*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 }
 
 func TestWaitForTellsWhyAProgramDied(t *testing.T) {
-	table, _ := newTable(t)
-	_, err := table.Start(shell("a", "sleep 0.1; echo out of biscuits; exit 3"))
+	table, dir := newTable(t)
+	_, err := table.Start(shell("a", "until [ -e hungry ]; do sleep 0.01; done; echo out of biscuits; exit 3"))
 	require.NoError(t, err)
-	err = table.WaitFor(context.Background(), []string{"a"}, func(context.Context) (bool, error) { return false, nil })
+	err = table.WaitFor(context.Background(), []string{"a"}, func(context.Context) (bool, error) {
+		return false, os.WriteFile(filepath.Join(dir, "hungry"), nil, 0o600)
+	})
 	require.ErrorContains(t, err, "a has ended")
 	require.ErrorContains(t, err, "out of biscuits")
 }
 
 func TestWaitForTellsWhatIsMissing(t *testing.T) {
 	table, _ := newTable(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	err := table.WaitFor(ctx, nil, func(context.Context) (bool, error) { return false, os.ErrNotExist })
-	require.ErrorIs(t, err, context.DeadlineExceeded)
+	looks := 0
+	err := table.WaitFor(ctx, nil, func(context.Context) (bool, error) {
+		if looks++; looks == 3 {
+			cancel()
+		}
+		return false, os.ErrNotExist
+	})
+	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorIs(t, err, os.ErrNotExist)
 }
 
@@ -160,13 +173,13 @@ func TestLargeLogIsPutAside(t *testing.T) {
 	table, _ := newTable(t)
 	require.NoError(t, os.MkdirAll(filepath.Dir(table.LogFile("a")), 0o700))
 	require.NoError(t, os.WriteFile(table.LogFile("a"), make([]byte, 17<<20), 0o600))
-	_, err := table.Start(shell("a", "echo new; exec sleep 60"))
+	_, err := table.Start(shell("a", "echo new; exec sleep 600"))
 	require.NoError(t, err)
 	require.FileExists(t, table.LogFile("a")+".1")
 	require.Eventually(t, func() bool {
 		log, err := os.ReadFile(table.LogFile("a"))
 		return err == nil && string(log) == "new\n"
-	}, 10*time.Second, 10*time.Millisecond)
+	}, patience, 10*time.Millisecond)
 }
 
 func TestStartOfMissingProgramFails(t *testing.T) {

@@ -1,0 +1,7 @@
+package actuation
+
+import "encoding/pem"
+
+func encodeCertificate(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}

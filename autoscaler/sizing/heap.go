@@ -1,0 +1,163 @@
+package sizing
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
+)
+
+const (
+	// heapHeadroom is how much larger than what survives a collection a heap should be: with less, collections come often. At half as
+	// much again a third of each cycle's heap is free for allocation.
+	heapHeadroom = 1.5
+	// heapMargin is what a container has beside heap and what is known to be outside of it.
+	heapMargin = 1.1
+	// goShare is the share of the limit that GOMEMLIMIT is set to: what the Go runtime does not count needs the rest.
+	goShare = 0.9
+	// usualShare is the share of a container that a heap gets where it is not known how much is outside of it, and largestShare what it
+	// gets at most.
+	usualShare, largestShare = 0.7, 0.85
+)
+
+// heapFor applies the policy's word on the runtime, nil when the heap needs nothing.
+func heapFor(want v1alpha1.Runtime, h Heap) *Heap {
+	switch want {
+	case v1alpha1.RuntimeNone:
+		return nil
+	case v1alpha1.RuntimeAuto:
+	default:
+		h.Runtime = want
+	}
+	if h.Runtime == "" || h.Runtime == v1alpha1.RuntimeNone || h.Runtime == v1alpha1.RuntimeAuto {
+		return nil
+	}
+	for _, v := range []*float64{&h.Max, &h.Fraction, &h.Used, &h.Committed, &h.Outside} {
+		if math.IsNaN(*v) || math.IsInf(*v, 0) || *v < 0 {
+			*v = 0
+		}
+	}
+	return &h
+}
+
+// settable reports whether the heap's bound may be set through the environment of a created pod.
+func (h *Heap) settable() bool { return h.Variable != "" }
+
+// needed is how large the heap's bound should be, 0 when that is not known.
+func (h *Heap) needed() float64 { return h.Used * heapHeadroom }
+
+// heapNeeds sizes the memory of a container together with its heap. A heap fills what it may, so that usage alone says little about
+// what is needed: that is what survives collections.
+func heapNeeds(rule string, s *size) {
+	h := s.of.heap
+	if h == nil || s.resource() != corev1.ResourceMemory {
+		return
+	}
+	if h.Runtime == v1alpha1.RuntimeGo {
+		// Go gives memory back by itself, and its limit follows the container's, so the usage is the need.
+		return
+	}
+	fixed := h.Max > 0 && !h.FromContainer
+	switch {
+	case fixed && (!h.settable() || h.Used == 0):
+		// The bound stays, and the heap may fill it at any time.
+		if whole := min((h.Max+h.Outside)*heapMargin, s.before); s.value < whole {
+			s.change(rule, "HeapBound", whole, fmt.Sprintf("the heap may grow to %s (%s) and %s is outside of it",
+				text(s.resource(), h.Max), h.Evidence, text(s.resource(), h.Outside)))
+		}
+	case h.Used > 0:
+		s.heapFromUsed(rule, h)
+	}
+}
+
+// heapFromUsed gives the container what survives collections, with room to work, and what is outside of the heap. Where the runtime
+// takes a share of the container and nobody may change it, the share has to hold the heap.
+func (s *size) heapFromUsed(rule string, h *Heap) {
+	whole := (h.needed() + h.Outside) * heapMargin
+	if h.FromContainer && h.Fraction > 0 && !h.settable() {
+		whole = max(whole, h.needed()/h.Fraction)
+	}
+	reason := fmt.Sprintf("%s of the heap survives collections and %s is outside of it", text(s.resource(), h.Used), text(s.resource(), h.Outside))
+	switch {
+	case whole > s.value:
+		s.change(rule, "HeapNeeds", min(whole, maxBytes), reason)
+	case whole < s.value && h.Outside > 0 && s.quiet() && (h.settable() || (h.FromContainer && h.Fraction > 0)):
+		// Usage holds what the heap took and does not need.
+		s.change(rule, "HeapIdle", max(whole, minMemory), reason)
+		s.reading.Floor = min(s.reading.Floor, s.value)
+	}
+}
+
+// quiet reports whether the container was not killed for memory for so long that its usage need not be taken at its word.
+func (s *size) quiet() bool {
+	return s.reading.OOM.IsZero() || s.in.Now.Sub(s.reading.OOM) > 7*24*time.Hour
+}
+
+// environment bounds the heap of a created pod by its size: by its limit, or its request where it has none.
+func (c *container) environment(s *size) map[string]string {
+	h := c.heap
+	if h == nil || !h.settable() || s == nil || s.value == 0 {
+		return nil
+	}
+	whole := s.limit
+	if whole == 0 {
+		whole = s.value
+	}
+	heap := whole * usualShare
+	if h.Outside > 0 {
+		heap = min(largestShare*whole, max(whole/4, whole/heapMargin-h.Outside))
+	}
+	mib := strconv.FormatInt(int64(heap/mebibyte), 10)
+	switch h.Runtime {
+	case v1alpha1.RuntimeGo:
+		return map[string]string{h.Variable: strconv.FormatInt(int64(whole*goShare/mebibyte), 10) + "MiB"}
+	case v1alpha1.RuntimeNode:
+		return map[string]string{h.Variable: withOption(h.Value, nodeOption, "--max-old-space-size="+mib)}
+	case v1alpha1.RuntimeJVM:
+		if jvmMax.MatchString(h.Value) {
+			// A start-up heap above the bound would keep the process from starting.
+			return map[string]string{h.Variable: withOption(jvmStart.ReplaceAllString(h.Value, ""), jvmMax, "-Xmx"+mib+"m")}
+		}
+		share := strconv.FormatFloat(math.Floor(heap/whole*1000)/10, 'f', 1, 64)
+		return map[string]string{h.Variable: withOption(h.Value, jvmShare, "-XX:MaxRAMPercentage="+share)}
+	}
+	return nil
+}
+
+var (
+	nodeOption = regexp.MustCompile(`--max[-_]old[-_]space[-_]size[= ]\d+`)
+	jvmMax     = regexp.MustCompile(`-Xmx\d+[kKmMgGtT]?|-XX:MaxHeapSize=\d+[kKmMgGtT]?`)
+	jvmStart   = regexp.MustCompile(`-Xms\d+[kKmMgGtT]?|-XX:InitialHeapSize=\d+[kKmMgGtT]?`)
+	jvmShare   = regexp.MustCompile(`-XX:MaxRAMPercentage=[\d.]+`)
+)
+
+// withOption replaces an option in a list of options, or adds it.
+func withOption(list string, old *regexp.Regexp, option string) string {
+	rest := strings.Fields(old.ReplaceAllString(list, ""))
+	return strings.Join(append(rest, option), " ")
+}
+
+// holdsHeap reports whether memory cannot be taken from the running container below what its heap may fill: a runtime reads its bound
+// when it starts.
+func (c *container) holdsHeap(limit float64) bool {
+	h := c.heap
+	if h == nil {
+		return false
+	}
+	for _, p := range c.spec.ResizePolicy {
+		if p.ResourceName == corev1.ResourceMemory && p.RestartPolicy == corev1.RestartContainer && h.FromContainer {
+			// The resize restarts it, and it reads its limit again.
+			return false
+		}
+	}
+	if h.Max == 0 {
+		return h.Runtime != v1alpha1.RuntimeGo
+	}
+	return limit < h.Max+h.Outside
+}
