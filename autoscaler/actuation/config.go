@@ -39,7 +39,7 @@ func DefaultConfig() Config {
 		Timeout:            model.Duration(10 * time.Second),
 		Wait:               model.Duration(200 * time.Millisecond),
 		RetryInterval:      model.Duration(10 * time.Second),
-		DeferredTimeout:    model.Duration(2 * time.Minute),
+		DeferredTimeout:    model.Duration(5 * time.Minute),
 		ProgressTimeout:    model.Duration(10 * time.Minute),
 		ReplacementRest:    model.Duration(10 * time.Minute),
 		EvictionsPerMinute: 10,

@@ -114,9 +114,9 @@ func (x *Executor) index(pod types.UID, w *workload) {
 	}
 }
 
-// Execute takes steps that a decision about a target asks for, in their order, and returns what came of each, and of earlier steps whose end is known
-// only now. It is to be called at each evaluation with whatever steps there are, also with none: the target's pods are counted, and unfinished work is
-// followed and not done twice.
+// Execute takes steps that a decision about a target asks for, in their order, and returns what came of each; after those, what came of earlier steps that are
+// not asked for any more: calls that were answered only now, and resizes until the node has carried them out, that last time included. It is to be called at
+// each evaluation with whatever steps there are, also with none: the target's pods are counted, and unfinished work is followed and not done twice.
 //
 // It waits for what it sends for Config.Wait at most. Calls that take longer go on until ctx ends or they take longer than Config.Timeout, so ctx has to be
 // that of the whole time in which this process leads.
@@ -159,9 +159,7 @@ func (x *Executor) Execute(ctx context.Context, t Target, steps []sizing.Step) [
 		default:
 		}
 	}
-	actions = append(actions, w.late(steps)...)
-	w.report(x.deps.Metrics, steps, actions)
-	return actions
+	return w.account(x, &t, steps, actions, now)
 }
 
 // begin starts a job as soon as there is a place for it, and reports whether there was one in time.
@@ -288,12 +286,17 @@ func (x *Executor) follow(s *podMemory, step *sizing.Step, want string, now time
 	case decision.Pending:
 		beyond = !since.IsZero() && now.Sub(since) >= time.Duration(x.cfg.ProgressTimeout)
 	case decision.Done:
-		if !s.sent.IsZero() && !s.settled {
-			s.settled = true
-			x.deps.Metrics.resizeSeconds.Observe(now.Sub(s.sent).Seconds())
-		}
+		x.settle(s, now)
 	}
 	return act(step, p.Result, p.Code, p.Reason), beyond
+}
+
+// settle notes that a resize was carried out. The caller holds the workload's lock.
+func (x *Executor) settle(s *podMemory, now time.Time) {
+	if s.pending && !s.sent.IsZero() {
+		x.deps.Metrics.resizeSeconds.Observe(now.Sub(s.sent).Seconds())
+	}
+	s.pending = false
 }
 
 // prepare makes the job of a step, unless it is already known that nothing may be done. Why says why a resize in place is out of the question. The caller holds the

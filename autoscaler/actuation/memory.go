@@ -41,8 +41,9 @@ type podMemory struct {
 	change     Change
 	sent       time.Time
 	generation int64
-	settled    bool
-	reported   decision.PodAction
+	// pending is true until the node was seen to have carried it out.
+	pending  bool
+	reported decision.PodAction
 }
 
 // job is work that goes on beside the evaluations.
@@ -83,9 +84,10 @@ func (w *workload) learn(x *Executor, t *Target, now time.Time) {
 		pod := t.Pods[i].Object
 		present[pod.UID] = struct{}{}
 		if _, known := w.pods[pod.UID]; !known {
-			w.pod(pod)
+			s := w.pod(pod)
 			x.index(pod.UID, w)
 			if c, ok := ChangeOf(pod); ok {
+				s.pending = ProgressOf(pod).Result != decision.Done
 				x.brake.learn(pod.UID, c.Time, now)
 			}
 		}
@@ -147,46 +149,81 @@ func (w *workload) collect(pod types.UID, j *job) decision.PodAction {
 	return j.action
 }
 
-// late takes the actions of jobs that are done and that no step asks for any more.
-func (w *workload) late(steps []sizing.Step) []decision.PodAction {
+// account completes the actions of steps by those of earlier ones, and counts what is new among them.
+func (w *workload) account(x *Executor, t *Target, steps []sizing.Step, actions []decision.PodAction, now time.Time) []decision.PodAction {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	asked := make(map[types.UID]struct{}, len(steps))
 	for i := range steps {
 		asked[steps[i].Pod.UID] = struct{}{}
+		w.count(x, w.pods[steps[i].Pod.UID], &actions[i])
 	}
-	var actions []decision.PodAction
-	for uid, s := range w.pods {
-		if _, ok := asked[uid]; ok || s.job == nil {
+	present := make(map[types.UID]struct{}, len(t.Pods))
+	for i := range t.Pods {
+		pod := t.Pods[i].Object
+		present[pod.UID] = struct{}{}
+		if _, ok := asked[pod.UID]; ok {
 			continue
 		}
-		select {
-		case <-s.job.done:
-			actions = append(actions, s.job.action)
-			s.job = nil
-		default:
+		if action, ok := w.followUp(x, pod, now); ok {
+			w.count(x, w.pods[pod.UID], &action)
+			actions = append(actions, action)
+		}
+	}
+	for uid, s := range w.pods {
+		if _, ok := present[uid]; ok {
+			continue
+		}
+		if action, ok := s.late(); ok {
+			w.count(x, s, &action)
+			actions = append(actions, action)
 		}
 	}
 	return actions
 }
 
-// report counts actions that are other ones than those before.
-func (w *workload) report(metrics *Metrics, steps []sizing.Step, actions []decision.PodAction) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for i := range actions {
-		a := &actions[i]
-		if i >= len(steps) {
-			metrics.count(a)
-			continue
-		}
-		s := w.pods[steps[i].Pod.UID]
-		if s == nil || s.reported.Method != a.Method || s.reported.Result != a.Result || s.reported.Code != a.Code {
-			metrics.count(a)
-		}
-		if s != nil {
-			s.reported = *a
-		}
+// followUp tells what came of an earlier step for a pod, false when there is nothing more to tell. The caller holds the lock.
+func (w *workload) followUp(x *Executor, pod *corev1.Pod, now time.Time) (decision.PodAction, bool) {
+	s := w.pods[pod.UID]
+	if s == nil {
+		return decision.PodAction{}, false
+	}
+	if action, ok := s.late(); ok {
+		return action, true
+	}
+	if !s.pending || finished(pod) || pod.Generation < s.generation {
+		return decision.PodAction{}, false
+	}
+	p := ProgressOf(pod)
+	if p.Result == decision.Done {
+		x.settle(s, now)
+	}
+	return decision.PodAction{Pod: pod.Name, Method: decision.InPlace, Result: p.Result, Code: p.Code, Reason: p.Reason}, true
+}
+
+// late takes the action of a job that is done.
+func (s *podMemory) late() (decision.PodAction, bool) {
+	if s.job == nil {
+		return decision.PodAction{}, false
+	}
+	select {
+	case <-s.job.done:
+		action := s.job.action
+		s.job = nil
+		return action, true
+	default:
+		return decision.PodAction{}, false
+	}
+}
+
+// count counts an action that is another one than the pod's before.
+func (w *workload) count(x *Executor, s *podMemory, a *decision.PodAction) {
+	if s != nil && s.reported.Method == a.Method && s.reported.Result == a.Result && s.reported.Code == a.Code {
+		return
+	}
+	x.deps.Metrics.count(a)
+	if s != nil {
+		s.reported = *a
 	}
 }
 
@@ -195,7 +232,7 @@ func (w *workload) resized(pod *corev1.Pod, c Change, sent time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.pod(pod)
-	s.change, s.sent, s.generation, s.settled = c, sent, pod.Generation, false
+	s.change, s.sent, s.generation, s.pending = c, sent, pod.Generation, true
 }
 
 // fingerprint tells steps apart by what they ask for.

@@ -3,6 +3,7 @@ package actuation
 import (
 	"context"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -30,8 +32,6 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
-
-	"github.com/prometheus/common/model"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/decision"
@@ -271,14 +271,13 @@ func (w *world) webhook(want corev1.ResourceRequirements) *atomic.Pointer[corev1
 	}))
 	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	w.Cleanup(server.Close)
-	certificate := server.Certificate()
-	pem := encodeCertificate(certificate.Raw)
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	none, ignore, never := admissionregistrationv1.SideEffectClassNone, admissionregistrationv1.Ignore, admissionregistrationv1.NeverReinvocationPolicy
 	_, err := w.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(w.Context(), &admissionregistrationv1.MutatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: w.namespace},
 		Webhooks: []admissionregistrationv1.MutatingWebhook{{
 			Name: "sizes.yagura.test", SideEffects: &none, FailurePolicy: &ignore, ReinvocationPolicy: &never, AdmissionReviewVersions: []string{"v1"},
-			ClientConfig:      admissionregistrationv1.WebhookClientConfig{URL: ptr.To(server.URL), CABundle: pem},
+			ClientConfig:      admissionregistrationv1.WebhookClientConfig{URL: ptr.To(server.URL), CABundle: authority},
 			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: w.namespace}},
 			Rules: []admissionregistrationv1.RuleWithOperations{{Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
 				Rule: admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}}}},

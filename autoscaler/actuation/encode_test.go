@@ -1,7 +1,0 @@
-package actuation
-
-import "encoding/pem"
-
-func encodeCertificate(der []byte) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-}
