@@ -58,6 +58,15 @@ func (c *Client) get(ctx context.Context, base *url.URL, path string, form url.V
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
+	text, err := c.send(ctx, base, path, form, post)
+	if err != nil {
+		return answer{}, err
+	}
+	return decode(text)
+}
+
+// send sends a query and reads the text of an answer that is 200.
+func (c *Client) send(ctx context.Context, base *url.URL, path string, form url.Values, post bool) ([]byte, error) {
 	target := base.JoinPath(path)
 	method, body := http.MethodGet, io.Reader(nil)
 	if post {
@@ -67,7 +76,7 @@ func (c *Client) get(ctx context.Context, base *url.URL, path string, form url.V
 	}
 	request, err := http.NewRequestWithContext(ctx, method, target.String(), body)
 	if err != nil {
-		return answer{}, fmt.Errorf("make query: %w", err)
+		return nil, fmt.Errorf("make query: %w", err)
 	}
 	if post {
 		request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -79,20 +88,20 @@ func (c *Client) get(ctx context.Context, base *url.URL, path string, form url.V
 		if wrapped := (*url.Error)(nil); errors.As(err, &wrapped) {
 			err = wrapped.Err
 		}
-		return answer{}, fmt.Errorf("ask %s: %w", base.Host, err)
+		return nil, fmt.Errorf("ask %s: %w", base.Host, err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if err != nil {
-		return answer{}, fmt.Errorf("read answer of %s: %w", base.Host, err)
+		return nil, fmt.Errorf("read answer of %s: %w", base.Host, err)
 	}
 	if len(text) > maxAnswer {
-		return answer{}, &refusedError{fmt.Sprintf("the answer is larger than %d MiB", maxAnswer>>20)}
+		return nil, &refusedError{fmt.Sprintf("the answer is larger than %d MiB", maxAnswer>>20)}
 	}
 	if response.StatusCode != http.StatusOK {
-		return answer{}, refusal(response.StatusCode, base.Host, text)
+		return nil, refusal(response.StatusCode, base.Host, text)
 	}
-	return decode(text)
+	return text, nil
 }
 
 // refusal turns an answer that is not 200 into an error: those that blame the query are final.

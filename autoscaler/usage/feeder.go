@@ -1,0 +1,253 @@
+package usage
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/clock"
+
+	"github.com/yagura-dev/yagura/autoscaler/signal"
+	"github.com/yagura-dev/yagura/autoscaler/sizing"
+)
+
+// Sink takes the aggregates that are to be in the store. It must not block and be safe for concurrent use.
+type Sink interface{ Aggregate(Aggregate) }
+
+// Dependencies are what a Feeder works with.
+type Dependencies struct {
+	Signals *signal.Client
+	// Models makes the models of targets that have no factory of their own.
+	Models Models
+	// Sink takes aggregates; nil for none, and then history is read from raw series.
+	Sink    Sink
+	Clock   clock.PassiveClock
+	Logger  *slog.Logger
+	Metrics *Metrics
+}
+
+// Feeder keeps models fed. It is safe for concurrent use.
+type Feeder struct {
+	cfg  Config
+	deps Dependencies
+	log  *slog.Logger
+
+	mu         sync.Mutex
+	workloads  map[Workload]*workload
+	ids        map[ID]Workload
+	containers int
+	watch      watch
+	// resolution is how far samples lie apart, resolvedAt when that was found out; nanoseconds.
+	resolution, resolvedAt atomic.Int64
+
+	measureDue, watchDue chan struct{}
+	measured             time.Time
+	queue                *queue
+}
+
+// New makes a feeder. Nothing is read until Run runs.
+func New(cfg Config, deps Dependencies) *Feeder {
+	return &Feeder{
+		cfg: cfg, deps: deps, log: deps.Logger, workloads: map[Workload]*workload{}, ids: map[ID]Workload{},
+		watch: watch{counters: map[counterKey]counted{}}, measureDue: make(chan struct{}, 1), watchDue: make(chan struct{}, 1), queue: newQueue(),
+	}
+}
+
+// Run reads usage until the context ends. Queries that are under way then are given up.
+func (f *Feeder) Run(ctx context.Context) error {
+	var group errgroup.Group
+	group.Go(func() error { return f.loop(ctx, f.measureDue, f.measureAll) })
+	group.Go(func() error { return f.loop(ctx, f.watchDue, f.watchAll) })
+	for range f.cfg.Concurrency {
+		group.Go(func() error { return f.queue.work(ctx) })
+	}
+	return group.Wait()
+}
+
+func (f *Feeder) loop(ctx context.Context, due <-chan struct{}, do func(context.Context)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-due:
+			do(ctx)
+		}
+	}
+}
+
+// Update takes the targets as they are now: those that are not among them any more are forgotten. It is called every second and does not
+// wait for anything; what it finds due is done by Run.
+func (f *Feeder) Update(now time.Time, targets []Target) {
+	f.register(targets)
+	for _, w := range f.all() {
+		f.note(w, now)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now.Sub(f.measured) >= time.Duration(f.cfg.Interval) || now.Before(f.measured) {
+		f.measured = now
+		wake(f.measureDue)
+	}
+	wake(f.watchDue)
+}
+
+func wake(due chan<- struct{}) {
+	select {
+	case due <- struct{}{}:
+	default: // it is still busy with the time before
+	}
+}
+
+// register takes targets in and lets go of those that are gone.
+func (f *Feeder) register(targets []Target) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ids := make(map[ID]Workload, len(targets))
+	containers := 0
+	counted := make(map[Workload]bool, len(targets))
+	for i := range targets {
+		t := &targets[i]
+		if !counted[t.Workload] {
+			n := 0
+			for j := range t.Pods {
+				n += len(t.Pods[j].Object.Spec.Containers) + len(t.Pods[j].Object.Spec.InitContainers)
+			}
+			if containers+n > f.cfg.MaxContainers {
+				f.deps.Metrics.refused.WithLabelValues("maxContainers").Inc()
+				continue
+			}
+			containers += n
+			counted[t.Workload] = true
+		}
+		ids[t.ID] = t.Workload
+		w := f.workloads[t.Workload]
+		if w == nil {
+			w = newWorkload(t.Workload)
+			f.workloads[t.Workload] = w
+		}
+		f.subscribe(w, *t)
+	}
+	for id, key := range f.ids {
+		if ids[id] == key {
+			continue
+		}
+		w := f.workloads[key]
+		w.mu.Lock()
+		delete(w.subs, id)
+		empty := len(w.subs) == 0
+		w.mu.Unlock()
+		if empty {
+			delete(f.workloads, key)
+		}
+	}
+	f.ids, f.containers = ids, containers
+	f.deps.Metrics.workloads.Set(float64(len(f.workloads)))
+	f.deps.Metrics.containers.Set(float64(containers))
+}
+
+func newWorkload(key Workload) *workload {
+	return &workload{
+		key: key, pattern: podNames(key.Kind, key.Name), subs: map[ID]*subscription{}, pods: map[string]*pod{},
+		groups: map[groupKey][]accumulator{}, starts: map[string]*startLog{},
+	}
+}
+
+// subscribe takes one target in. Another model, or a longer history, means that its models begin anew.
+func (f *Feeder) subscribe(w *workload, t Target) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.subs[t.ID]
+	if s == nil || s.target.Model != t.Model || s.target.History != t.History {
+		fresh := &subscription{target: t, models: map[sizing.Key]*series{}}
+		if s != nil {
+			fresh.health = s.health
+		}
+		w.subs[t.ID] = fresh
+		f.requestLoad(w, true)
+	} else {
+		s.target = t
+	}
+	// Resources that nobody asked for before have no accumulators yet.
+	for key, group := range w.groups {
+		for _, r := range w.resources(key.container) {
+			if !slices.ContainsFunc(group, func(a accumulator) bool { return a.resource == r }) {
+				w.groups[key] = append(w.groups[key], accumulator{resource: r})
+			}
+		}
+	}
+}
+
+// all are the workloads in a stable order.
+func (f *Feeder) all() []*workload {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all := make([]*workload, 0, len(f.workloads))
+	for _, w := range f.workloads {
+		all = append(all, w)
+	}
+	slices.SortFunc(all, func(a, b *workload) int {
+		return cmp.Or(cmp.Compare(a.key.Namespace, b.key.Namespace), cmp.Compare(a.key.Name, b.key.Name), cmp.Compare(a.key.Kind, b.key.Kind))
+	})
+	return all
+}
+
+// measureAll measures all pods.
+func (f *Feeder) measureAll(ctx context.Context) {
+	started := time.Now()
+	workloads := f.all()
+	now := f.deps.Clock.Now()
+	pods, resources := f.measurable(workloads, now)
+	err := f.findResolution(ctx, pods)
+	var m *measurements
+	if err == nil {
+		m, err = f.measure(ctx, pods, resources)
+	}
+	if err != nil {
+		if ctx.Err() == nil {
+			f.deps.Metrics.measurements.WithLabelValues("failed").Inc()
+			f.log.Warn("cannot measure usage", "err", err)
+		}
+		return
+	}
+	for _, w := range workloads {
+		f.apply(w, now, m)
+	}
+	f.deps.Metrics.measurements.WithLabelValues("done").Inc()
+	f.deps.Metrics.seconds.Observe(time.Since(started).Seconds())
+}
+
+// measurable are the pods to ask about: those that run, and those that ended within the time that a query looks back on.
+func (f *Feeder) measurable(workloads []*workload, now time.Time) (pods []podName, resources []corev1.ResourceName) {
+	window := f.window()
+	resources = slices.Clone(ordinary)
+	seen := map[podName]bool{}
+	for _, w := range workloads {
+		w.mu.Lock()
+		for name, p := range w.pods {
+			key := podName{w.key.Namespace, name}
+			if seen[key] || !p.running && now.Sub(p.ended) > window {
+				continue
+			}
+			seen[key] = true
+			pods = append(pods, key)
+		}
+		for key := range w.groups {
+			for _, r := range w.resources(key.container) {
+				if !slices.Contains(resources, r) {
+					resources = append(resources, r)
+				}
+			}
+		}
+		w.mu.Unlock()
+	}
+	slices.SortFunc(pods, func(a, b podName) int {
+		return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.pod, b.pod))
+	})
+	return pods, resources
+}

@@ -1,0 +1,177 @@
+package usage
+
+import (
+	"context"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/yagura-dev/yagura/autoscaler/signal"
+)
+
+// containerName names a container of a pod.
+type containerName struct{ namespace, pod, container string }
+
+// quantity is one number and the age of what it rests on.
+type quantity struct {
+	value      float64
+	age        time.Duration
+	known, old bool // old: there is no value, but an age
+}
+
+// fresh reports whether the quantity can be used.
+func (q quantity) fresh(after time.Duration) bool { return q.known && q.age <= after }
+
+// measurement is what one container uses.
+type measurement struct {
+	cpu, memory                            quantity
+	throttled, cpuPressure, memoryPressure float64
+	others                                 map[corev1.ResourceName]quantity
+}
+
+func (m *measurement) of(resource corev1.ResourceName) quantity {
+	switch resource {
+	case corev1.ResourceCPU:
+		return m.cpu
+	case corev1.ResourceMemory:
+		return m.memory
+	}
+	return m.others[resource]
+}
+
+func (m *measurement) set(resource corev1.ResourceName, change func(*quantity)) {
+	switch resource {
+	case corev1.ResourceCPU:
+		change(&m.cpu)
+	case corev1.ResourceMemory:
+		change(&m.memory)
+	default:
+		if m.others == nil {
+			m.others = map[corev1.ResourceName]quantity{}
+		}
+		q := m.others[resource]
+		change(&q)
+		m.others[resource] = q
+	}
+}
+
+// measurements are what the containers of many pods use at one time.
+type measurements struct {
+	mu         sync.Mutex
+	containers map[containerName]*measurement
+}
+
+func (m *measurements) each(points []signal.Point, apply func(*measurement, float64)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range points {
+		// What is no number is no measurement, and usage is not negative.
+		if math.IsNaN(p.Value) || math.IsInf(p.Value, 0) || p.Value < 0 {
+			continue
+		}
+		name := containerName{p.Labels["namespace"], p.Labels["pod"], p.Labels["container"]}
+		if m.containers[name] == nil {
+			m.containers[name] = &measurement{}
+		}
+		apply(m.containers[name], p.Value)
+	}
+}
+
+// podName names a pod.
+type podName struct{ namespace, pod string }
+
+// measure asks what the containers of pods use: a few queries for each batch of pods, however many workloads they belong to.
+func (f *Feeder) measure(ctx context.Context, pods []podName, resources []corev1.ResourceName) (*measurements, error) {
+	tick := f.deps.Signals.Tick()
+	m := &measurements{containers: make(map[containerName]*measurement, len(pods))}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(f.cfg.Concurrency)
+	for batch := range slices.Chunk(pods, f.cfg.BatchPods) {
+		s := batchSelector(batch)
+		window := f.window()
+		ask := func(query string, required bool, apply func(*measurement, float64)) {
+			group.Go(func() error {
+				points, err := tick.Vector(ctx, query)
+				if err != nil {
+					if required {
+						return err
+					}
+					return nil // usage alone is worth more than none because of it
+				}
+				m.each(points, apply)
+				return nil
+			})
+		}
+		for _, resource := range resources {
+			query, metric, ok := s.usage(resource, window)
+			if !ok {
+				continue
+			}
+			ask(query, true, func(c *measurement, v float64) {
+				c.set(resource, func(q *quantity) { q.value, q.known = v, true })
+			})
+			ask(s.age(metric), true, func(c *measurement, v float64) {
+				c.set(resource, func(q *quantity) { q.age, q.old = time.Duration(v*float64(time.Second)), true })
+			})
+		}
+		ask(s.throttled(window), false, func(c *measurement, v float64) { c.throttled = min(v, 1) })
+		ask(s.cpuPressure(window), false, func(c *measurement, v float64) { c.cpuPressure = min(v, 1) })
+		ask(s.memoryPressure(window), false, func(c *measurement, v float64) { c.memoryPressure = min(v, 1) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	// A value that is known without an age rests on a series that ended within the window. Its age is at most that.
+	for _, c := range m.containers {
+		for _, resource := range resources {
+			if q := c.of(resource); q.known && !q.old {
+				c.set(resource, func(q *quantity) { q.age = f.window() })
+			}
+		}
+	}
+	return m, nil
+}
+
+func batchSelector(pods []podName) selector {
+	var namespaces, names []string
+	for _, pod := range pods {
+		names = append(names, pod.pod)
+		namespaces = append(namespaces, pod.namespace)
+	}
+	slices.Sort(namespaces)
+	slices.Sort(names)
+	return podSelector(slices.Compact(namespaces), slices.Compact(names))
+}
+
+// resolutionLife is how long what was found out about the distance of samples is believed.
+const resolutionLife = 10 * time.Minute
+
+// findResolution finds out how far samples lie apart, since a rate needs several of them: a second with our own collector, 15 or 30 with
+// Prometheus.
+func (f *Feeder) findResolution(ctx context.Context, pods []podName) error {
+	now := f.deps.Clock.Now()
+	if age := now.Sub(time.Unix(0, f.resolvedAt.Load())); age >= 0 && age < resolutionLife || len(pods) == 0 {
+		return nil
+	}
+	const over = 2 * time.Minute
+	s := batchSelector(pods[:min(len(pods), 50)])
+	points, err := f.deps.Signals.Tick().Vector(ctx, "max(count_over_time("+s.over("container_memory_working_set_bytes", over)+"))")
+	if err != nil || len(points) != 1 || !(points[0].Value >= 1) {
+		return err
+	}
+	f.resolution.Store(int64(max(time.Second, time.Duration(float64(over)/points[0].Value).Round(time.Second))))
+	f.resolvedAt.Store(now.UnixNano())
+	return nil
+}
+
+// window is what the rate of CPU use is taken over.
+func (f *Feeder) window() time.Duration {
+	return max(time.Duration(f.cfg.Interval), 4*f.spacing())
+}
+
+// spacing is how far samples lie apart, a second until it is known.
+func (f *Feeder) spacing() time.Duration { return max(time.Second, time.Duration(f.resolution.Load())) }

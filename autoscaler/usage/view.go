@@ -1,0 +1,231 @@
+package usage
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/yagura-dev/yagura/autoscaler/decision"
+	"github.com/yagura-dev/yagura/autoscaler/sizing"
+)
+
+// View is what is known for one registration.
+type View struct {
+	// Readings are the estimates of all containers and roles that are sized. One that has no sample yet is in it as Missing.
+	Readings map[sizing.Key]sizing.Reading
+	// Pods are the target's pods with their roles and what followed their last changes.
+	Pods     []sizing.Pod
+	Startups map[string]sizing.Startup
+	Heaps    map[string]sizing.Heap
+	// Roles says why pods are told apart, empty when they are not.
+	Roles string
+	// HistoryRead is true once all of the history has been read that can be. Until then the Floor of readings is what the pods
+	// request, so that nothing shrinks by part of a history. History says where it comes from, or why it does not.
+	HistoryRead bool
+	History     string
+}
+
+// reestimate is how long an estimate stands when nothing new was observed: it ages.
+const reestimate = time.Minute
+
+// View returns what is known now for a registration, false when there is none. The caller owns it.
+func (f *Feeder) View(id ID, now time.Time) (View, bool) {
+	f.mu.Lock()
+	w := f.workloads[f.ids[id]]
+	f.mu.Unlock()
+	if w == nil {
+		return View{}, false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.subs[id]
+	if s == nil {
+		return View{}, false
+	}
+	v := View{
+		Readings: map[sizing.Key]sizing.Reading{}, Pods: w.sized(s), Startups: map[string]sizing.Startup{}, Heaps: w.heapsOf(&s.target),
+		HistoryRead: w.loads.done, History: w.loads.note,
+	}
+	if s.target.Roles {
+		v.Roles = w.roles.reason()
+	}
+	for name, log := range w.starts {
+		if startup, ok := log.startup(); ok {
+			v.Startups[name] = startup
+		}
+	}
+	for _, key := range w.keys(s) {
+		v.Readings[key] = f.reading(w, s, key, now)
+	}
+	return v, true
+}
+
+// Estimates returns the readings of a registration alone.
+func (f *Feeder) Estimates(id ID, now time.Time) (map[sizing.Key]sizing.Reading, bool) {
+	v, ok := f.View(id, now)
+	return v.Readings, ok
+}
+
+// keys are what a registration has estimates of: the containers of the template and of the pods, and those that ran earlier while there
+// is neither.
+func (w *workload) keys(s *subscription) []sizing.Key {
+	var containers []string
+	add := func(specs []corev1.Container) {
+		for i := range specs {
+			if !slices.Contains(containers, specs[i].Name) {
+				containers = append(containers, specs[i].Name)
+			}
+		}
+	}
+	if t := s.target.Template; t != nil {
+		add(t.Spec.InitContainers)
+		add(t.Spec.Containers)
+	}
+	for i := range s.target.Pods {
+		add(s.target.Pods[i].Object.Spec.InitContainers)
+		add(s.target.Pods[i].Object.Spec.Containers)
+	}
+	if len(containers) == 0 {
+		for key := range s.models {
+			if !slices.Contains(containers, key.Container) {
+				containers = append(containers, key.Container)
+			}
+		}
+	}
+	roles := []string{sizing.DefaultRole}
+	if s.target.Roles {
+		roles = w.roles.names()
+	}
+	var keys []sizing.Key
+	for _, container := range containers {
+		for _, r := range s.resources(container) {
+			for _, role := range roles {
+				keys = append(keys, sizing.Key{Role: role, Container: container, Resource: r})
+			}
+		}
+	}
+	return keys
+}
+
+// reading is the estimate of one resource of one container, and how far it can be trusted.
+func (f *Feeder) reading(w *workload, s *subscription, key sizing.Key, now time.Time) sizing.Reading {
+	x := s.models[key]
+	if x == nil || x.model == nil {
+		r := sizing.Reading{State: decision.Missing, Reason: "nothing was measured yet"}
+		switch {
+		case x != nil:
+			r.Reason = x.problem
+		case !w.loads.done && w.loads.note != "":
+			r.Reason = w.loads.note
+		}
+		return r
+	}
+	if x.stale || now.Sub(x.made) >= reestimate || now.Before(x.made) {
+		x.estimate, x.known = x.model.Estimate(now)
+		x.stale, x.made = false, now
+	}
+	if !x.known {
+		return sizing.Reading{State: decision.Missing, Reason: "nothing was measured yet"}
+	}
+	r := sizing.Reading{Estimate: x.estimate, State: decision.Fresh}
+	w.judge(&r, key, now, time.Duration(f.cfg.StaleAfter), x)
+	if !w.loads.done {
+		r.Floor = max(r.Floor, w.requested(key))
+		if r.Reason == "" {
+			r.Reason = "the history is still being read, so that nothing shrinks yet"
+		}
+	}
+	return r
+}
+
+// judge says how old the newest sample is and whether that is good enough. When no pod runs, there is nothing to measure and nothing
+// amiss.
+func (w *workload) judge(r *sizing.Reading, key sizing.Key, now time.Time, after time.Duration, x *series) {
+	running, measured := w.coverage(key, now, after)
+	newest, at := w.newest(key)
+	if at.IsZero() {
+		// Nothing but history: it ends where the model's newest sample is.
+		r.Usage, r.Age = 0, now.Sub(x.estimate.Since)
+	} else {
+		r.Usage, r.Age = newest, max(0, now.Sub(at))
+	}
+	switch {
+	case running == 0:
+		r.Reason = "no pod runs that could be measured"
+	case at.IsZero():
+		r.State, r.Reason = decision.Missing, "no running pod was measured yet"
+	case r.Age > after:
+		r.State = decision.Stale
+		r.Reason = fmt.Sprintf("the newest sample is %s old, more than %s", r.Age.Round(time.Second), after)
+	case 2*measured < running:
+		r.State = decision.Stale
+		r.Reason = fmt.Sprintf("only %d of %d running pods have samples that are not older than %s", measured, running, after)
+	}
+}
+
+// coverage counts the running pods of a role that have the container, and those of them that were measured lately. Those that began
+// within that time count only once they were.
+func (w *workload) coverage(key sizing.Key, now time.Time, after time.Duration) (running, measured int) {
+	for _, p := range w.pods {
+		if !p.running || key.Role != sizing.DefaultRole && p.role != key.Role {
+			continue
+		}
+		c := p.container(key.Container)
+		if c == nil || !runs(p.object, c.name) {
+			continue
+		}
+		switch {
+		case !c.last.IsZero() && now.Sub(c.last) <= after:
+			running++
+			measured++
+		case now.Sub(p.seen) > after:
+			running++
+		}
+	}
+	return running, measured
+}
+
+// runs reports whether a container of a running pod is one that runs as long as the pod does: an init container that is done is not
+// measured any more, and nothing is amiss.
+func runs(pod *corev1.Pod, name string) bool {
+	for i := range pod.Spec.InitContainers {
+		if c := &pod.Spec.InitContainers[i]; c.Name == name {
+			return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+		}
+	}
+	return true
+}
+
+func (w *workload) newest(key sizing.Key) (float64, time.Time) {
+	for i := range w.groups[groupKey{key.Role, key.Container}] {
+		if a := &w.groups[groupKey{key.Role, key.Container}][i]; a.resource == key.Resource {
+			return a.newest, a.at
+		}
+	}
+	return 0, time.Time{}
+}
+
+// requested is the highest request in force over the pods of a role.
+func (w *workload) requested(key sizing.Key) (highest float64) {
+	take := func(list corev1.ResourceList) {
+		if q, ok := list[key.Resource]; ok {
+			highest = max(highest, asFloat(q))
+		}
+	}
+	for _, p := range w.pods {
+		if key.Role != sizing.DefaultRole && p.role != key.Role {
+			continue
+		}
+		for _, specs := range [][]corev1.Container{p.object.Spec.Containers, p.object.Spec.InitContainers} {
+			if c := specOf(specs, key.Container); c != nil {
+				take(c.Resources.Requests)
+			}
+		}
+	}
+	return highest
+}
+
+func asFloat(q resource.Quantity) float64 { return q.AsApproximateFloat64() }
