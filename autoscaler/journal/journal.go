@@ -77,6 +77,11 @@ type Journal struct {
 
 	mu      sync.RWMutex
 	current map[key]decision.Record
+
+	usageMu       sync.Mutex
+	usage         map[attribute.Set]usageEntry
+	usageCapacity int
+	lost          *prometheus.CounterVec
 }
 
 // key names the decisions whose newest is kept for the gauges.
@@ -99,10 +104,12 @@ func New(ctx context.Context, cfg Config, instance string, logger *slog.Logger, 
 	if err != nil {
 		return nil, fmt.Errorf("journal endpoint %s: %w", cfg.Endpoint, err)
 	}
-	j := &Journal{connection: connection, log: logger, current: map[key]decision.Record{}}
+	j := &Journal{connection: connection, log: logger, current: map[key]decision.Record{},
+		usage: map[attribute.Set]usageEntry{}, usageCapacity: cfg.Capacity}
 	lost := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "yagura_autoscaler_journal_lost_total", Help: "Log entries and spans about decisions that were not delivered, by signal and reason.",
 	}, []string{"signal", "reason"})
+	j.lost = lost
 	if err := errors.Join(reg.Register(lost), j.open(ctx, cfg, instance, lost)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open journal: %w", err), connection.Close())
 	}
@@ -131,10 +138,12 @@ func (j *Journal) open(ctx context.Context, cfg Config, instance string, lost *p
 	j.logBox, j.spanBox = newLogProcessor(logExporter, cfg.Capacity, j.log, lost), newSpanProcessor(spanExporter, cfg.Capacity, j.log, lost)
 	j.logs = sdklog.NewLoggerProvider(sdklog.WithResource(res), sdklog.WithProcessor(j.logBox))
 	j.spans = sdktrace.NewTracerProvider(sdktrace.WithResource(res), sdktrace.WithSpanProcessor(j.spanBox))
-	j.metrics = sdkmetric.NewMeterProvider(sdkmetric.WithResource(res),
+	// The SDK's limit of 2000 attribute sets per metric would throw policies and containers beyond it together. They are bounded here:
+	// by what is observed, and by the capacity.
+	j.metrics = sdkmetric.NewMeterProvider(sdkmetric.WithResource(res), sdkmetric.WithCardinalityLimit(0),
 		sdkmetric.WithReader(sdkmetric.NewPeriodicReader(metricExporter, sdkmetric.WithInterval(time.Duration(cfg.MetricsInterval)))))
 	j.logger, j.tracer = j.logs.Logger(scope), j.spans.Tracer(scope)
-	return j.registerGauges(j.metrics.Meter(scope))
+	return errors.Join(j.registerGauges(j.metrics.Meter(scope)), j.registerUsage(j.metrics.Meter(scope)))
 }
 
 // Record sends a decision as a log entry within a span of its own.

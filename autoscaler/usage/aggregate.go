@@ -72,7 +72,7 @@ func (a *Aggregate) add(w Workload, key groupKey, slot time.Time, resource corev
 }
 
 func (f *Feeder) send(a Aggregate) {
-	if f.deps.Sink != nil && len(a.Values()) > 0 {
-		f.deps.Sink.Aggregate(a)
+	if values := a.Values(); f.deps.Sink != nil && len(values) > 0 {
+		f.deps.Sink.Usage(a.Labels(), values)
 	}
 }

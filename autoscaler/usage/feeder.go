@@ -17,8 +17,11 @@ import (
 	"github.com/yagura-dev/yagura/autoscaler/sizing"
 )
 
-// Sink takes the aggregates that are to be in the store. It must not block and be safe for concurrent use.
-type Sink interface{ Aggregate(Aggregate) }
+// Sink takes aggregates, as labels and values by metric name, that are to be in the store soon after. It must not block and be safe for
+// concurrent use.
+type Sink interface {
+	Usage(labels map[string]string, values map[string]float64)
+}
 
 // Dependencies are what a Feeder works with.
 type Dependencies struct {

@@ -258,7 +258,10 @@ func (x *series) feed(points []point, kills []pastKill, from int64) {
 		for len(kills) > 0 && kills[0].at < p.at {
 			kills = kills[1:] // before anything is known
 		}
-		x.model.Observe(vertical.Sample{Time: time.UnixMilli(p.at).UTC(), Value: p.peak, Mean: min(p.mean, p.peak)})
+		at := time.UnixMilli(p.at).UTC()
+		if x.model.Observe(vertical.Sample{Time: at, Value: p.peak, Mean: min(p.mean, p.peak)}) {
+			x.newest = at
+		}
 		for len(kills) > 0 && kills[0].at == p.at {
 			x.model.ObserveOOM(vertical.OOM{Time: time.UnixMilli(p.at).UTC(), Limit: kills[0].limit, Usage: p.peak})
 			kills = kills[1:]
@@ -282,7 +285,9 @@ func (s *subscription) replace(made map[sizing.Key]*series, kills []kill, since 
 			}
 		}
 		for _, sample := range samples {
-			x.model.Observe(sample)
+			if x.model.Observe(sample) {
+				x.newest = sample.Time
+			}
 		}
 		s.models[key] = x
 	}

@@ -35,8 +35,8 @@ type Pod struct {
 	Changed time.Time
 }
 
-// Models makes a model.
-type Models func(model v1alpha1.EstimationModel, resource vertical.Resource) (vertical.Model, error)
+// Models makes a model that counts usage as far back as history.
+type Models func(model v1alpha1.EstimationModel, resource vertical.Resource, history time.Duration) (vertical.Model, error)
 
 // Target is one registration: who wants estimates, about which workload, and how they are made.
 type Target struct {

@@ -144,19 +144,15 @@ func (f *Feeder) reading(w *workload, s *subscription, key sizing.Key, now time.
 // judge says how old the newest sample is and whether that is good enough. When no pod runs, there is nothing to measure and nothing
 // amiss.
 func (w *workload) judge(r *sizing.Reading, key sizing.Key, now time.Time, after time.Duration, x *series) {
-	running, measured := w.coverage(key, now, after)
-	newest, at := w.newest(key)
-	if at.IsZero() {
-		// Nothing but history: it ends where the model's newest sample is.
-		r.Usage, r.Age = 0, now.Sub(x.estimate.Since)
-	} else {
-		r.Usage, r.Age = newest, max(0, now.Sub(at))
+	alive, running, measured := w.coverage(key, now, after)
+	var at time.Time
+	if r.Usage, at = w.newest(key); at.Before(x.newest) {
+		at = x.newest
 	}
+	r.Age = max(0, now.Sub(at))
 	switch {
-	case running == 0:
+	case alive == 0:
 		r.Reason = "no pod runs that could be measured"
-	case at.IsZero():
-		r.State, r.Reason = decision.Missing, "no running pod was measured yet"
 	case r.Age > after:
 		r.State = decision.Stale
 		r.Reason = fmt.Sprintf("the newest sample is %s old, more than %s", r.Age.Round(time.Second), after)
@@ -166,9 +162,9 @@ func (w *workload) judge(r *sizing.Reading, key sizing.Key, now time.Time, after
 	}
 }
 
-// coverage counts the running pods of a role that have the container, and those of them that were measured lately. Those that began
-// within that time count only once they were.
-func (w *workload) coverage(key sizing.Key, now time.Time, after time.Duration) (running, measured int) {
+// coverage counts the running pods of a role that have the container, those of them that should have been measured by now, and those
+// that were lately.
+func (w *workload) coverage(key sizing.Key, now time.Time, after time.Duration) (alive, running, measured int) {
 	for _, p := range w.pods {
 		if !p.running || key.Role != sizing.DefaultRole && p.role != key.Role {
 			continue
@@ -177,6 +173,7 @@ func (w *workload) coverage(key sizing.Key, now time.Time, after time.Duration) 
 		if c == nil || !runs(p.object, c.name) {
 			continue
 		}
+		alive++
 		switch {
 		case !c.last.IsZero() && now.Sub(c.last) <= after:
 			running++
@@ -185,7 +182,7 @@ func (w *workload) coverage(key sizing.Key, now time.Time, after time.Duration) 
 			running++
 		}
 	}
-	return running, measured
+	return alive, running, measured
 }
 
 // runs reports whether a container of a running pod is one that runs as long as the pod does: an init container that is done is not

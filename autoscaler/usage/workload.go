@@ -273,6 +273,7 @@ type series struct {
 	known    bool
 	stale    bool // the estimate is older than what the model knows
 	made     time.Time
+	newest   time.Time // of the samples
 	// pending are the samples since a history began to be read, to be given to the model that is made from it.
 	pending []vertical.Sample
 }
@@ -307,7 +308,7 @@ func (f *Feeder) model(t Target, key sizing.Key) (vertical.Model, error) {
 	if models == nil {
 		models = f.deps.Models
 	}
-	return models(t.Model, vertical.Resource(key.Resource))
+	return models(t.Model, vertical.Resource(key.Resource), t.History)
 }
 
 // maxPending bounds what is kept while a history is read: a day of samples. A history takes minutes at most.
@@ -326,7 +327,9 @@ func (s *subscription) observe(key sizing.Key, sample vertical.Sample, f *Feeder
 	}
 	x.stale = true
 	result := "observed"
-	if !x.model.Observe(sample) {
+	if x.model.Observe(sample) {
+		x.newest = sample.Time
+	} else {
 		result = "ignored"
 	}
 	f.deps.Metrics.samples.WithLabelValues(result).Inc()
