@@ -43,6 +43,9 @@ type Input struct {
 	Pods []*corev1.Pod
 	// Signals are in the order of the policy's objectives, one for each.
 	Signals []Signal
+	// References are what 100% of an objective on utilization means, in thousandths per pod, by the objective's name. One that has
+	// none is a percentage of what the pods request, as Kubernetes has it.
+	References map[string]int64
 	// Owner names whoever else sets the target's replicas, empty when nobody does.
 	Owner string
 
@@ -57,6 +60,8 @@ type reading struct {
 	state     decision.State
 	reason    string
 	proposal  Proposal
+	// reference is what 100% means, 0 where that is what the pods request.
+	reference int64
 }
 
 func (r *reading) known() bool { return r.state == decision.Fresh }
@@ -76,13 +81,16 @@ func read(in *Input, tolerance Tolerance) []reading {
 			r.state, r.reason = decision.Invalid, err.Error()
 			continue
 		}
-		r.proposal = proposal
+		r.proposal, r.reference = proposal, in.References[r.objective.Name]
 	}
 	return readings
 }
 
 func propose(in *Input, o *v1alpha1.Objective, s *Signal, tolerance Tolerance) (Proposal, error) {
 	switch {
+	case o.Resource != nil && o.Resource.Utilization != nil && in.References[o.Name] > 0:
+		return ForReference(in.Current, *o.Resource.Utilization, corev1.ResourceName(o.Resource.Name), in.References[o.Name],
+			in.Pods, s.Usage, tolerance, in.Readiness, in.Now)
 	case o.Resource != nil && o.Resource.Utilization != nil:
 		return ForUtilization(in.Current, *o.Resource.Utilization, corev1.ResourceName(o.Resource.Name), o.Resource.Container,
 			in.Pods, s.Usage, tolerance, in.Readiness, in.Now)
@@ -150,6 +158,8 @@ func (r *reading) describe() string {
 	_, unit, divisor, target, per := r.kind()
 	value := r.proposal.Value / divisor
 	switch {
+	case unit == "percent" && r.reference > 0:
+		return fmt.Sprintf("%s at %s%% of the reference of %s per pod, target %s%%", r.objective.Name, number(value), r.amount(r.reference), number(target))
 	case unit == "percent":
 		return fmt.Sprintf("%s at %s%% of requests, target %s%%", r.objective.Name, number(value), number(target))
 	case unit == "bytes":
@@ -160,4 +170,12 @@ func (r *reading) describe() string {
 		return fmt.Sprintf("%s at %s per replica, target %s", r.objective.Name, number(value), number(target))
 	}
 	return fmt.Sprintf("%s at %s, target %s", r.objective.Name, number(value), number(target))
+}
+
+// amount writes thousandths of the objective's resource.
+func (r *reading) amount(milli int64) string {
+	if r.objective.Resource.Name == v1alpha1.CPU {
+		return number(float64(milli)/1000) + " cores"
+	}
+	return bytes(float64(milli) / 1000)
 }

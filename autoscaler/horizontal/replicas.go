@@ -49,6 +49,20 @@ func ForUtilization(current, target int32, resource corev1.ResourceName, contain
 	if err != nil {
 		return Proposal{}, err
 	}
+	return forRequests(current, target, resource, requests, pods, usage, tolerance, readiness, now)
+}
+
+// ForReference is ForUtilization with a reference in place of what the pods request, in thousandths and the same for each of them.
+// Where requests follow usage, percentages of them say nothing about load.
+func ForReference(current, target int32, resource corev1.ResourceName, reference int64, pods []*corev1.Pod, usage Usage, tolerance Tolerance, readiness Readiness, now time.Time) (Proposal, error) {
+	requests := make(map[string]int64, len(pods))
+	for _, pod := range pods {
+		requests[pod.Name] = reference
+	}
+	return forRequests(current, target, resource, requests, pods, usage, tolerance, readiness, now)
+}
+
+func forRequests(current, target int32, resource corev1.ResourceName, requests map[string]int64, pods []*corev1.Pod, usage Usage, tolerance Tolerance, readiness Readiness, now time.Time) (Proposal, error) {
 	ratio := func(usage Usage) (ratio, value float64, err error) {
 		var used, requested int64
 		for pod, sample := range usage {
