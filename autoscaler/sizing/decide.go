@@ -41,7 +41,7 @@ func Decide(in Input) Decision {
 	result := Decision{Record: d.record, Steps: steps}
 	if in.Policy.Spec.Mode != v1alpha1.Observe {
 		result.Sizes = containerSizes(d.all)
-		d.publish()
+		d.remember()
 	}
 	return result
 }
@@ -154,6 +154,7 @@ func (s *size) run() {
 	for _, r := range bounding() {
 		r.judge(r.name, s)
 	}
+	s.asked = s.value
 }
 
 // freshness says how much is known.
@@ -226,17 +227,17 @@ func (d *deciding) mode(steps []Step) []Step {
 	return nil
 }
 
-// publish remembers the sizes that are published, so that the next decision starts from them.
-func (d *deciding) publish() {
-	published := make(map[Key]float64, len(d.in.Memory.published))
+// remember keeps what was asked for, so that the next decision starts from it.
+func (d *deciding) remember() {
+	asked := make(map[Key]float64, len(d.in.Memory.asked))
 	for _, c := range d.all {
 		for _, s := range c.sizes {
 			if s.known {
-				published[s.key] = s.value
+				asked[s.key] = s.asked
 			}
 		}
 	}
-	d.in.Memory.published = published
+	d.in.Memory.asked = asked
 }
 
 // containerSizes puts the sizes into the form that is published.

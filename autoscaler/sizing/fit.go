@@ -100,7 +100,7 @@ func (p *roleContainers) withinRange(r corev1.ResourceName, item *corev1.LimitRa
 	}
 }
 
-// shrink brings what a pod requests down to a bound: containers that run together in proportion, and init containers one by one.
+// shrink brings what a pod requests down to a bound: containers that run together by the same share, and init containers one by one.
 func (p *roleContainers) shrink(r corev1.ResourceName, bound float64, rule, code, reason string) {
 	movable, fixed := p.sums(r, (*container).value)
 	if movable+fixed > bound*(1+1e-9) {
@@ -132,16 +132,30 @@ func (p *roleContainers) shrink(r corev1.ResourceName, bound float64, rule, code
 	}
 }
 
-// squeeze brings a pod's limits down to a bound, and requests only where they would be above them.
+// cut is a limit whose sum is brought down to a bound: requests stay as far as they fit, what is above them is cut by the same share.
+func cut(limit, request, limits, requests, bound float64) float64 {
+	if requests >= bound || limits <= requests {
+		return limit * bound / limits
+	}
+	return request + (limit-request)*(bound-requests)/(limits-requests)
+}
+
+// squeeze brings a pod's limits down to a bound.
 func (p *roleContainers) squeeze(r corev1.ResourceName, bound float64, rule, code, reason string) {
 	movable, fixed := p.sums(r, (*container).limitValue)
 	if movable == 0 || movable+fixed <= bound*(1+1e-9) || bound <= fixed {
 		return
 	}
-	share := (bound - fixed) / movable
+	requests := 0.0
 	for _, c := range p.list {
 		if s := c.movable(r); s != nil && c.running() && s.limit > 0 {
-			s.cap(max(least(r), roundDown(r, s.limit*share)), rule, code, reason)
+			requests += s.value
+		}
+	}
+	for _, c := range p.list {
+		if s := c.movable(r); s != nil && c.running() && s.limit > 0 {
+			to := cut(s.limit, s.value, movable, requests, bound-fixed)
+			s.cap(max(least(r), roundDown(r, to)), rule, code, reason)
 		}
 	}
 }

@@ -90,7 +90,7 @@ func (s *size) heapFromUsed(rule string, h *Heap) {
 	case whole < s.value && h.Outside > 0 && s.quiet() && (h.settable() || (h.FromContainer && h.Fraction > 0)):
 		// Usage holds what the heap took and does not need.
 		s.change(rule, "HeapIdle", max(whole, minMemory), reason)
-		s.reading.Floor = min(s.reading.Floor, s.value)
+		s.floor = min(s.floor, s.value)
 	}
 }
 

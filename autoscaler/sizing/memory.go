@@ -17,13 +17,13 @@ const (
 
 // Memory is what one policy decided and did lately. Its zero value is empty. It is not safe for concurrent use.
 //
-// It may be lost at any time, with a restart or a new leader, and nothing unsafe follows. Published sizes are read back from the
-// policy's status. A pod changed shortly before is judged by the declared sizes instead of those that it had; a change that was
+// It may be lost at any time, with a restart or a new leader, and nothing unsafe follows. What was asked
+// for is read back from the policy's status. A pod changed shortly before is judged by the declared sizes instead of those that it had; a change that was
 // taken back may be tried once more, and is taken back once more.
 type Memory struct {
-	published map[Key]float64
-	changes   map[types.UID]changed
-	bounds    map[Key]*bound
+	asked   map[Key]float64
+	changes map[types.UID]changed
+	bounds  map[Key]*bound
 }
 
 // changed is the last change of one pod.

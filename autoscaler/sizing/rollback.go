@@ -111,7 +111,7 @@ func (in *Input) restore(r *restored, p *Pod, c *corev1.Container, e Effect, at 
 	}
 }
 
-// setBoth takes request and limit of a resource from other requirements; a limit that those do not have stays.
+// setBoth takes request and limit of a resource from other requirements. A limit that those do not have stays, and bounds the request.
 func setBoth(to *corev1.ResourceRequirements, name corev1.ResourceName, from corev1.ResourceRequirements) {
 	if q, ok := from.Requests[name]; ok {
 		if to.Requests == nil {
@@ -123,6 +123,9 @@ func setBoth(to *corev1.ResourceRequirements, name corev1.ResourceName, from cor
 		if _, has := to.Limits[name]; has {
 			to.Limits[name] = q
 		}
+	}
+	if limit, has := to.Limits[name]; has && limit.Cmp(to.Requests[name]) < 0 {
+		to.Requests[name] = limit
 	}
 }
 

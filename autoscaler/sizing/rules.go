@@ -126,7 +126,6 @@ func tolerance(rule string, s *size) {
 
 // peak keeps memory above what was used lately: less would be a kill. It holds for every resource whose model gives a floor.
 func peak(rule string, s *size) {
-	s.floor = s.reading.Floor
 	if floor := min(s.floor, s.before); s.value < floor {
 		s.change(rule, "RecentPeak", floor, fmt.Sprintf("the recent peak with its margin is %s", text(s.resource(), s.floor)))
 	}

@@ -48,8 +48,11 @@ type size struct {
 	declared, declaredLimit float64
 	// request and requestLimit are in force, the highest over the role's pods.
 	request, requestLimit float64
-	// before is the request as it was published last, else what is in force, else what is declared.
+	// before is the request that was asked for last, else the one published, else what is in force, else what is declared.
 	before float64
+	// asked is the request after its own rules, before those for whole pods. The next decision starts from it: were it what those
+	// left, a container that is held would lose a part with each decision, to one that keeps asking.
+	asked float64
 	// value is the request after the rules so far, limit what goes with it.
 	value, limit float64
 	// known is false while nothing was ever known about the usage: then the manifest stands.
@@ -132,6 +135,7 @@ func newSize(in *Input, c *container, r corev1.ResourceName, force *corev1.Resou
 		s.request, s.requestLimit = amount(force.Requests, r), amount(force.Limits, r)
 	}
 	s.reading = sound(in.Readings[s.key])
+	s.floor = s.reading.Floor
 	published := in.published(s.key)
 	s.before = published
 	if s.before == 0 {
@@ -163,9 +167,9 @@ func sound(r Reading) Reading {
 	return r
 }
 
-// published is the request that was published last: by this process, or as the policy's status has it.
+// published is the request that was asked for last, or what the policy's status has of it.
 func (in *Input) published(key Key) float64 {
-	if v, ok := in.Memory.published[key]; ok {
+	if v, ok := in.Memory.asked[key]; ok {
 		return v
 	}
 	status := in.Policy.Status.Vertical
