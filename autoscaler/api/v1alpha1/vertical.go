@@ -30,7 +30,7 @@ type VerticalPolicy struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:MaxItems=12
 	Containers []ContainerVerticalPolicy `json:"containers,omitempty"`
 
 	// Tolerance is the difference between a container's request and its new size, as a fraction of the request, below
