@@ -206,22 +206,22 @@ func (f *Feeder) measureAll(ctx context.Context) {
 	workloads := f.all()
 	now := f.deps.Clock.Now()
 	pods, resources := f.measurable(workloads, now)
-	err := f.findResolution(ctx, pods)
-	var m *measurements
-	if err == nil {
-		m, err = f.measure(ctx, pods, resources)
+	if err := f.findResolution(ctx, pods); err != nil && ctx.Err() == nil {
+		f.log.Warn("cannot find out how far samples lie apart", "err", err)
 	}
-	if err != nil {
-		if ctx.Err() == nil {
-			f.deps.Metrics.measurements.WithLabelValues("failed").Inc()
-			f.log.Warn("cannot measure usage", "err", err)
-		}
+	m, err := f.measure(ctx, pods, resources)
+	if ctx.Err() != nil {
 		return
+	}
+	result := "done"
+	if err != nil {
+		result = "failed"
+		f.log.Warn("cannot measure usage", "err", err)
 	}
 	for _, w := range workloads {
 		f.apply(w, now, m)
 	}
-	f.deps.Metrics.measurements.WithLabelValues("done").Inc()
+	f.deps.Metrics.measurements.WithLabelValues(result).Inc()
 	f.deps.Metrics.seconds.Observe(time.Since(started).Seconds())
 }
 

@@ -2,6 +2,8 @@ package usage
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -18,9 +20,9 @@ type containerName struct{ namespace, pod, container string }
 
 // quantity is one number and the age of what it rests on.
 type quantity struct {
-	value      float64
-	age        time.Duration
-	known, old bool // old: there is no value, but an age
+	value float64
+	age   time.Duration
+	known bool
 }
 
 // fresh reports whether the quantity can be used.
@@ -84,56 +86,73 @@ func (m *measurements) each(points []signal.Point, apply func(*measurement, floa
 // podName names a pod.
 type podName struct{ namespace, pod string }
 
-// measure asks what the containers of pods use: a few queries for each batch of pods, however many workloads they belong to.
+// measure asks what the containers of pods use: a few queries for each batch of pods, however many workloads they belong to. What was
+// answered counts although other queries failed.
 func (f *Feeder) measure(ctx context.Context, pods []podName, resources []corev1.ResourceName) (*measurements, error) {
-	tick := f.deps.Signals.Tick()
+	tick, window := f.deps.Signals.Tick(), f.window()
 	m := &measurements{containers: make(map[containerName]*measurement, len(pods))}
-	group, ctx := errgroup.WithContext(ctx)
+	var mu sync.Mutex
+	var failures []error
+	var group errgroup.Group
 	group.SetLimit(f.cfg.Concurrency)
 	for batch := range slices.Chunk(pods, f.cfg.BatchPods) {
 		s := batchSelector(batch)
-		window := f.window()
-		ask := func(query string, required bool, apply func(*measurement, float64)) {
+		for _, resource := range resources {
 			group.Go(func() error {
-				points, err := tick.Vector(ctx, query)
-				if err != nil {
-					if required {
-						return err
-					}
-					return nil // usage alone is worth more than none because of it
+				if err := m.ask(ctx, tick, s, resource, window); err != nil {
+					mu.Lock()
+					defer mu.Unlock()
+					failures = append(failures, err)
 				}
-				m.each(points, apply)
 				return nil
 			})
 		}
-		for _, resource := range resources {
-			query, metric, ok := s.usage(resource, window)
-			if !ok {
-				continue
-			}
-			ask(query, true, func(c *measurement, v float64) {
-				c.set(resource, func(q *quantity) { q.value, q.known = v, true })
-			})
-			ask(s.age(metric), true, func(c *measurement, v float64) {
-				c.set(resource, func(q *quantity) { q.age, q.old = time.Duration(v*float64(time.Second)), true })
+		for _, hint := range []struct {
+			query string
+			apply func(*measurement, float64)
+		}{
+			{s.throttled(window), func(c *measurement, v float64) { c.throttled = min(v, 1) }},
+			{s.cpuPressure(window), func(c *measurement, v float64) { c.cpuPressure = min(v, 1) }},
+			{s.memoryPressure(window), func(c *measurement, v float64) { c.memoryPressure = min(v, 1) }},
+		} {
+			group.Go(func() error {
+				// Without it there is less to say about usage, but usage there is.
+				if points, err := tick.Vector(ctx, hint.query); err == nil {
+					m.each(points, hint.apply)
+				}
+				return nil
 			})
 		}
-		ask(s.throttled(window), false, func(c *measurement, v float64) { c.throttled = min(v, 1) })
-		ask(s.cpuPressure(window), false, func(c *measurement, v float64) { c.cpuPressure = min(v, 1) })
-		ask(s.memoryPressure(window), false, func(c *measurement, v float64) { c.memoryPressure = min(v, 1) })
 	}
-	if err := group.Wait(); err != nil {
-		return nil, err
+	_ = group.Wait() // the functions above return no errors
+	return m, errors.Join(failures...)
+}
+
+// ask asks about one resource. A value counts only together with its age.
+func (m *measurements) ask(ctx context.Context, tick *signal.Tick, s selector, resource corev1.ResourceName, window time.Duration) error {
+	query, metric, ok := s.usage(resource, window)
+	if !ok {
+		return nil
 	}
-	// A value that is known without an age rests on a series that ended within the window. Its age is at most that.
-	for _, c := range m.containers {
-		for _, resource := range resources {
-			if q := c.of(resource); q.known && !q.old {
-				c.set(resource, func(q *quantity) { q.age = f.window() })
-			}
-		}
+	values, err := tick.Vector(ctx, query)
+	if err != nil {
+		return fmt.Errorf("measure %s: %w", resource, err)
 	}
-	return m, nil
+	ages, err := tick.Vector(ctx, s.age(metric))
+	if err != nil {
+		return fmt.Errorf("measure the age of %s: %w", resource, err)
+	}
+	// A value without an age rests on a series that ended within the window, so that its age is at most that.
+	m.each(values, func(c *measurement, v float64) {
+		c.set(resource, func(q *quantity) { q.value, q.known, q.age = v, true, window })
+	})
+	for i := range ages {
+		ages[i].Value = max(0, ages[i].Value) // clocks differ
+	}
+	m.each(ages, func(c *measurement, v float64) {
+		c.set(resource, func(q *quantity) { q.age = time.Duration(v * float64(time.Second)) })
+	})
+	return nil
 }
 
 func batchSelector(pods []podName) selector {
