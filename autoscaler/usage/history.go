@@ -263,7 +263,7 @@ func (x *series) feed(points []point, kills []pastKill, from int64) {
 			x.newest = at
 		}
 		for len(kills) > 0 && kills[0].at == p.at {
-			x.model.ObserveOOM(vertical.OOM{Time: time.UnixMilli(p.at).UTC(), Limit: kills[0].limit, Usage: p.peak})
+			x.kill(vertical.OOM{Time: at, Limit: kills[0].limit, Usage: p.peak})
 			kills = kills[1:]
 		}
 	}
@@ -280,7 +280,7 @@ func (s *subscription) replace(made map[sizing.Key]*series, kills []kill, since 
 			for _, k := range kills {
 				// Earlier ones are in the history, unless the five minutes that they are in have not ended.
 				if k.container == key.Container && (key.Role == sizing.DefaultRole || key.Role == k.role) && since.Sub(k.at) < aggregateStep+exportDelay {
-					x.model.ObserveOOM(vertical.OOM{Time: k.at, Limit: k.limit, Usage: k.usage})
+					x.kill(vertical.OOM{Time: k.at, Limit: k.limit, Usage: k.usage})
 				}
 			}
 		}

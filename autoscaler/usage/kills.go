@@ -61,6 +61,9 @@ func (f *Feeder) killed(w *workload, p *pod, c *container, at time.Time, counter
 	f.deps.Metrics.kills.WithLabelValues(source).Inc()
 	k := kill{at: at, role: p.role, container: c.name, limit: memoryLimit(p.object, c.name), usage: c.peak}
 	c.peak = 0
+	if at.After(c.killed) {
+		c.killed = at
+	}
 	w.kills = append(w.kills, k)
 	if len(w.kills) > maxKills {
 		w.kills = slices.Delete(w.kills, 0, len(w.kills)-maxKills)
@@ -72,8 +75,7 @@ func (f *Feeder) killed(w *workload, p *pod, c *container, at time.Time, counter
 				continue
 			}
 			if x := s.series(key, f); x.model != nil {
-				x.model.ObserveOOM(vertical.OOM{Time: k.at, Limit: k.limit, Usage: k.usage})
-				x.stale = true
+				x.kill(vertical.OOM{Time: k.at, Limit: k.limit, Usage: k.usage})
 			}
 		}
 	}

@@ -131,6 +131,14 @@ func (w *workload) sized(s *subscription) []sizing.Pod {
 				sized.Role = p.role
 			}
 			sized.Effects = append(sized.Effects, p.effects...)
+			for j := range p.containers {
+				if c := &p.containers[j]; !c.killed.IsZero() {
+					if sized.Killed == nil {
+						sized.Killed = map[string]time.Time{}
+					}
+					sized.Killed[c.name] = c.killed
+				}
+			}
 		}
 		pods = append(pods, sized)
 	}

@@ -31,6 +31,22 @@ type View struct {
 // reestimate is how long an estimate stands when nothing new was observed: it ages.
 const reestimate = time.Minute
 
+// Keep registers one target for the time being: for callers that come by now and then and not every second with all of theirs. It is
+// forgotten when it has not been kept for a while, and is not among those that Update is about.
+func (f *Feeder) Keep(now time.Time, t Target) {
+	f.mu.Lock()
+	f.kept[t.ID] = keptTarget{t, now.Add(keptLife)}
+	w := f.workloads[t.Workload]
+	if w == nil {
+		w = newWorkload(t.Workload)
+		f.workloads[t.Workload] = w
+	}
+	f.ids[t.ID] = t.Workload
+	f.subscribe(w, t)
+	f.mu.Unlock()
+	f.note(w, now)
+}
+
 // View returns what is known now for a registration, false when there is none. The caller owns it.
 func (f *Feeder) View(id ID, now time.Time) (View, bool) {
 	f.mu.Lock()
@@ -130,7 +146,7 @@ func (f *Feeder) reading(w *workload, s *subscription, key sizing.Key, now time.
 	if !x.known {
 		return sizing.Reading{State: decision.Missing, Reason: "nothing was measured yet"}
 	}
-	r := sizing.Reading{Estimate: x.estimate, State: decision.Fresh}
+	r := sizing.Reading{Estimate: x.estimate, State: decision.Fresh, OOM: x.oom}
 	w.judge(&r, key, now, time.Duration(f.cfg.StaleAfter), x)
 	if !w.loads.done {
 		r.Floor = max(r.Floor, w.requested(key))

@@ -57,6 +57,7 @@ type container struct {
 	since, last time.Time
 	peak        float64 // highest memory since the container started, of what was measured
 	restarts    int32
+	killed      time.Time // zero when it was not
 	deaths      deaths
 	throttling  throttling
 }
@@ -274,6 +275,7 @@ type series struct {
 	stale    bool // the estimate is older than what the model knows
 	made     time.Time
 	newest   time.Time // of the samples
+	oom      time.Time // the newest kill
 	// pending are the samples since a history began to be read, to be given to the model that is made from it.
 	pending []vertical.Sample
 }
@@ -309,6 +311,15 @@ func (f *Feeder) model(t Target, key sizing.Key) (vertical.Model, error) {
 		models = f.deps.Models
 	}
 	return models(t.Model, vertical.Resource(key.Resource), t.History)
+}
+
+// kill tells the model of a kill.
+func (x *series) kill(o vertical.OOM) {
+	x.model.ObserveOOM(o)
+	x.stale = true
+	if o.Time.After(x.oom) {
+		x.oom = o.Time
+	}
 }
 
 // maxPending bounds what is kept while a history is read: a day of samples. A history takes minutes at most.
