@@ -178,6 +178,7 @@ func (x *Executor) begin(ctx context.Context, timer clock.Timer, out *bool, urge
 		case slots <- struct{}{}:
 		case <-timer.C():
 			*out = true
+			x.slow.Store(true)
 			return false
 		}
 	}

@@ -86,15 +86,22 @@ func (x *Executor) resize(ctx context.Context, w *workload, step *sizing.Step, p
 		x.deps.Logger.Info("pod resized", "namespace", pod.Namespace, "pod", pod.Name, "change", d.describe(pod), "urgent", step.Urgent, "rollBack", step.RollBack)
 		return act(step, decision.Pending, "Unseen", "the resize was sent"), false, false
 	}
-	if added {
+	action := x.refusal(ctx, step, "resize", err)
+	if added && !unanswered(action) {
 		x.brake.untake(pod.UID)
 	}
 	if apierrors.IsConflict(err) {
 		return decision.PodAction{}, false, true
 	}
+	if apierrors.HasStatusCause(err, nodeCapacity) {
+		action.Result, action.Code = decision.Infeasible, string(nodeCapacity)
+	}
 	impossible = apierrors.IsInvalid(err) || apierrors.IsForbidden(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err)
-	return x.refusal(ctx, step, "resize", err), impossible, false
+	return action, impossible, false
 }
+
+// nodeCapacity is the cause that the API server gives when it knows by itself that the node is too small.
+const nodeCapacity metav1.CauseType = "NodeCapacity"
 
 // send writes the pod's annotation and then its sizes.
 func (x *Executor) send(ctx context.Context, pod *corev1.Pod, d difference, c Change) (*corev1.Pod, error) {
@@ -131,6 +138,11 @@ func (x *Executor) note(ctx context.Context, pod *corev1.Pod, c Change) error {
 	}
 	_, err = x.deps.Kube.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{FieldManager: x.deps.FieldManager})
 	return err
+}
+
+// unanswered reports whether a call failed in such a way that it may have been carried out.
+func unanswered(a decision.PodAction) bool {
+	return a.Result == decision.Refused && (a.Code == "Timeout" || a.Code == "Unreachable")
 }
 
 // refusal is the account of a call that failed.

@@ -29,6 +29,9 @@ type workload struct {
 	rollout time.Time
 }
 
+// maxDoublings bounds how much longer than Config.RetryInterval the next try may be put off.
+const maxDoublings = 5
+
 // podMemory is what is remembered about one pod.
 type podMemory struct {
 	name string
@@ -37,6 +40,8 @@ type podMemory struct {
 	want   string
 	answer decision.PodAction
 	retry  time.Time
+	// failures is how often in a row the same step was refused.
+	failures int
 	// change is the last resize by this process, sent when, and generation what the pod had after it.
 	change     Change
 	sent       time.Time
@@ -132,15 +137,23 @@ func (w *workload) finish(x *Executor, pod types.UID, j *job, want string) {
 	if s == nil {
 		return
 	}
-	s.want, s.answer, s.retry = want, j.action, time.Time{}
-	switch j.action.Result {
-	case decision.Blocked, decision.Refused:
-		s.retry = x.deps.Clock.Now().Add(time.Duration(x.cfg.RetryInterval))
-	case decision.Pending:
-		if j.action.Method != decision.InPlace {
-			s.retry = x.deps.Clock.Now().Add(time.Duration(x.cfg.RetryInterval))
-		}
+	if s.want != want {
+		s.failures = 0
 	}
+	s.want, s.answer, s.retry = want, j.action, time.Time{}
+	again := time.Duration(x.cfg.RetryInterval)
+	switch {
+	case j.action.Result == decision.Refused || j.action.Result == decision.Infeasible:
+		// What the API says once it is likely to say again, and each question costs it several calls.
+		again <<= min(s.failures, maxDoublings)
+		s.failures++
+	case j.action.Result == decision.Blocked:
+	case j.action.Result == decision.Pending && j.action.Method != decision.InPlace:
+	default:
+		s.failures = 0
+		return
+	}
+	s.retry = x.deps.Clock.Now().Add(again)
 }
 
 // collect takes the action of a job that is done.

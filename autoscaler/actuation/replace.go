@@ -127,7 +127,7 @@ func (r *replacement) restart(ctx context.Context, d difference) (_ decision.Pod
 	return action, conflict
 }
 
-// spend takes what a replacement costs of the cluster's budgets, and gives it back unless the action was done.
+// spend takes what a replacement costs of the cluster's budgets, and gives it back unless the action was done, or may have been.
 func (r *replacement) spend(do func() decision.PodAction) decision.PodAction {
 	allowed, added := r.x.brake.take(r.pod.UID, r.now, r.step.Urgent, r.step.RollBack)
 	if !allowed {
@@ -141,7 +141,7 @@ func (r *replacement) spend(do func() decision.PodAction) decision.PodAction {
 		return r.blocked(evictionRate(r))
 	}
 	action := do()
-	if action.Result != decision.Done {
+	if action.Result != decision.Done && !unanswered(action) {
 		giveBack()
 		if added {
 			r.x.brake.untake(r.pod.UID)
@@ -151,10 +151,11 @@ func (r *replacement) spend(do func() decision.PodAction) decision.PodAction {
 	r.w.mu.Lock()
 	defer r.w.mu.Unlock()
 	r.w.replaced = append(r.w.replaced, r.now)
-	switch action.Method {
-	case decision.Evict:
+	switch {
+	case action.Result != decision.Done:
+	case action.Method == decision.Evict:
 		r.w.taken[r.pod.UID] = struct{}{}
-	case decision.Surge:
+	case action.Method == decision.Surge:
 		r.w.rollout = r.now
 	}
 	return action

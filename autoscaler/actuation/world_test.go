@@ -57,12 +57,36 @@ func kubeconfig(t *testing.T) string {
 type world struct {
 	*testing.T
 	kube      kubernetes.Interface
+	own       kubernetes.Interface // the Executor's
 	namespace string
 	policy    *v1alpha1.WorkloadAutoscaler
 	clock     *clocktesting.FakeClock
 	config    Config
 	x         *Executor
+	// fault is asked before each call of the Executor; what it returns is the answer, unless that is nil.
+	fault atomic.Pointer[func(*http.Request) (*http.Response, error)]
 }
+
+// faulty is the Executor's way to the API server.
+type faulty struct {
+	w    *world
+	next http.RoundTripper
+}
+
+func (f faulty) RoundTrip(r *http.Request) (*http.Response, error) {
+	if fault := f.w.fault.Load(); fault != nil {
+		if response, err := (*fault)(r); response != nil || err != nil {
+			return response, err
+		}
+	}
+	return f.next.RoundTrip(r)
+}
+
+// WrappedRoundTripper lets idle connections be closed.
+func (f faulty) WrappedRoundTripper() http.RoundTripper { return f.next }
+
+// breaks makes calls of the Executor fail as the function says.
+func (w *world) breaks(fault func(*http.Request) (*http.Response, error)) { w.fault.Store(&fault) }
 
 func newWorld(t *testing.T) *world {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig(t))
@@ -79,6 +103,10 @@ func newWorld(t *testing.T) *world {
 		_ = kube.CoreV1().Namespaces().Delete(context.WithoutCancel(t.Context()), namespace.Name, metav1.DeleteOptions{})
 	})
 	w := &world{T: t, kube: kube, namespace: namespace.Name, config: DefaultConfig(), clock: clocktesting.NewFakeClock(time.Now().Add(time.Hour))}
+	own := *transport
+	own.Transport = faulty{w, transport.Transport}
+	w.own, err = kubernetes.NewForConfigAndClient(config, &own)
+	require.NoError(t, err)
 	w.policy = &v1alpha1.WorkloadAutoscaler{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "web"}}
 	w.policy.Spec.Vertical = &v1alpha1.VerticalPolicy{Recreate: &v1alpha1.RecreatePolicy{}}
 	w.restart()
@@ -91,7 +119,7 @@ func (w *world) restart() {
 		w.x.Wait()
 	}
 	w.config.Wait = model.Duration(time.Second) // of a clock that stands still
-	w.x = New(w.config, Dependencies{Kube: w.kube, Clock: w.clock, Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry())})
+	w.x = New(w.config, Dependencies{Kube: w.own, Clock: w.clock, Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry())})
 }
 
 func sizes(cpu, memory string) corev1.ResourceRequirements {
