@@ -319,6 +319,9 @@ type UtilizationReference struct {
 	// Request is the request per pod.
 	// +required
 	Request resource.Quantity `json:"request"`
+	// Declared is what the manifest requested per pod when the reference was set. Another manifest sets it anew.
+	// +optional
+	Declared *resource.Quantity `json:"declared,omitempty"`
 }
 
 // ContainerSizeStatus is what one container should request.
