@@ -19,9 +19,12 @@ import (
 	"k8s.io/utils/clock"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/yagura-dev/yagura/autoscaler/actuation"
 	"github.com/yagura-dev/yagura/autoscaler/decision"
 	"github.com/yagura-dev/yagura/autoscaler/journal"
 	"github.com/yagura-dev/yagura/autoscaler/signal"
+	"github.com/yagura-dev/yagura/autoscaler/usage"
+	"github.com/yagura-dev/yagura/autoscaler/vpa"
 	"github.com/yagura-dev/yagura/autoscaler/workload"
 )
 
@@ -33,10 +36,13 @@ type Autoscaler struct {
 	clock    clock.WithTicker
 	instance string
 	metrics  *workload.Metrics
-	// signalMetrics outlives the clients that count in it.
-	signalMetrics *signal.Metrics
-	leading       prometheus.Gauge
-	board         board
+	// These outlive what counts in them.
+	signalMetrics    *signal.Metrics
+	usageMetrics     *usage.Metrics
+	actuationMetrics *actuation.Metrics
+	vpaMetrics       *vpa.Metrics
+	leading          prometheus.Gauge
+	board            board
 	// controller is the one that runs now, nil when none does.
 	controller atomic.Pointer[workload.Controller]
 }
@@ -62,6 +68,7 @@ func New(cfg Config, logger *slog.Logger, registry prometheus.Registerer) (*Auto
 		cfg: cfg, logger: logger, registry: registry, clock: clock.RealClock{},
 		instance: fmt.Sprintf("%.60s_%s", host, uuid.NewString()[:8]),
 		metrics:  workload.NewMetrics(registry), signalMetrics: signal.NewMetrics(registry),
+		usageMetrics: usage.NewMetrics(registry), actuationMetrics: actuation.NewMetrics(registry), vpaMetrics: vpa.NewMetrics(registry),
 		leading: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "yagura_autoscaler_leading", Help: "1 while this process carries policies out, else 0."}),
 	}
@@ -164,6 +171,8 @@ func (a *Autoscaler) report(err error) {
 // closingJournal is a journal with an end.
 type closingJournal interface {
 	workload.Journal
+	// Usage takes what containers used in the last five minutes.
+	Usage(labels map[string]string, values map[string]float64)
 	Close(ctx context.Context) error
 }
 
@@ -180,4 +189,5 @@ type silence struct{}
 func (silence) Record(context.Context, decision.Record, bool) {}
 func (silence) Observe(decision.Record)                       {}
 func (silence) Forget(string, string)                         {}
+func (silence) Usage(map[string]string, map[string]float64)   {}
 func (silence) Close(context.Context) error                   { return nil }

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/signal"
+	"github.com/yagura-dev/yagura/autoscaler/vpa"
 	"github.com/yagura-dev/yagura/autoscaler/workload"
 )
 
@@ -38,6 +40,7 @@ type cluster struct {
 	cache   cache.Cache
 	client  client.Client
 	targets *workload.Targets
+	vpas    *vpa.Objects
 	signals *signal.Client
 
 	mu       sync.Mutex
@@ -46,7 +49,7 @@ type cluster struct {
 
 func connect(config *rest.Config) (*cluster, error) {
 	k := &cluster{config: config, scheme: runtime.NewScheme()}
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, autoscalingv2.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, autoscalingv2.AddToScheme, vpav1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(k.scheme); err != nil {
 			return nil, fmt.Errorf("make scheme: %w", err)
 		}
@@ -98,6 +101,7 @@ func (k *cluster) open(a *Autoscaler) error {
 		return fmt.Errorf("make metrics client: %w", err)
 	}
 	k.targets = workload.NewTargets(k.cache, mapper, scales, a.clock)
+	k.vpas = vpa.NewObjects(k.cache, mapper, a.clock)
 	k.signals, err = signal.NewClient(a.cfg.Signal, nil, signal.NewKubernetesPodMetrics(metrics, a.clock), a.clock, a.signalMetrics)
 	return err
 }

@@ -6,8 +6,11 @@ import (
 
 	"github.com/prometheus/common/model"
 
+	"github.com/yagura-dev/yagura/autoscaler/actuation"
 	"github.com/yagura-dev/yagura/autoscaler/journal"
 	"github.com/yagura-dev/yagura/autoscaler/signal"
+	"github.com/yagura-dev/yagura/autoscaler/usage"
+	"github.com/yagura-dev/yagura/autoscaler/vpa"
 	"github.com/yagura-dev/yagura/autoscaler/workload"
 )
 
@@ -25,6 +28,12 @@ type Config struct {
 	Signal signal.Config `json:"signal"`
 	// Workload says how policies are carried out.
 	Workload workload.Config `json:"workload"`
+	// Usage says how what containers use is measured, and how much of its history may be read.
+	Usage usage.Config `json:"usage"`
+	// Actuation bounds what is done to pods.
+	Actuation actuation.Config `json:"actuation"`
+	// VPA says for which VerticalPodAutoscalers sizes are recommended.
+	VPA vpa.Config `json:"vpa"`
 	// Journal says where records go.
 	Journal journal.Config `json:"journal"`
 }
@@ -52,9 +61,12 @@ func DefaultConfig() Config {
 			RenewDeadline: model.Duration(10 * time.Second),
 			RetryPeriod:   model.Duration(2 * time.Second),
 		},
-		Signal:   signal.DefaultConfig(),
-		Workload: workload.DefaultConfig(),
-		Journal:  journal.DefaultConfig(),
+		Signal:    signal.DefaultConfig(),
+		Workload:  workload.DefaultConfig(),
+		Usage:     usage.DefaultConfig(),
+		Actuation: actuation.DefaultConfig(),
+		VPA:       vpa.DefaultConfig(),
+		Journal:   journal.DefaultConfig(),
 	}
 }
 
@@ -73,6 +85,15 @@ func (c Config) Validate() error {
 	}
 	if err := c.Workload.Validate(); err != nil {
 		return fmt.Errorf("workload.%w", err)
+	}
+	if err := c.Usage.Validate(); err != nil {
+		return fmt.Errorf("usage.%w", err)
+	}
+	if err := c.Actuation.Validate(); err != nil {
+		return fmt.Errorf("actuation.%w", err)
+	}
+	if err := c.VPA.Validate(); err != nil {
+		return fmt.Errorf("vpa.%w", err)
 	}
 	if err := c.Journal.Validate(); err != nil {
 		return fmt.Errorf("journal.%w", err)

@@ -16,6 +16,9 @@ import (
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
+	"github.com/yagura-dev/yagura/autoscaler/actuation"
+	"github.com/yagura-dev/yagura/autoscaler/usage"
+	"github.com/yagura-dev/yagura/autoscaler/vpa"
 	"github.com/yagura-dev/yagura/autoscaler/workload"
 )
 
@@ -188,9 +191,30 @@ func (a *Autoscaler) lead(ctx context.Context, k *cluster, book closingJournal) 
 
 // work carries policies out until the context ends.
 func (a *Autoscaler) work(ctx context.Context, k *cluster, book closingJournal) {
+	feeder := usage.New(a.cfg.Usage, usage.Dependencies{
+		Signals: k.signals, Models: newModel, Sink: book, Clock: a.clock, Logger: a.logger, Metrics: a.usageMetrics,
+	})
+	executor := actuation.New(a.cfg.Actuation, actuation.Dependencies{
+		Kube: k.kube, Clock: a.clock, Logger: a.logger, Metrics: a.actuationMetrics, FieldManager: workload.FieldManager,
+	})
+	// Nobody leads before nothing is under way here any more.
+	defer executor.Wait()
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() {
+		if err := feeder.Run(ctx); err != nil && ctx.Err() == nil {
+			a.logger.Error("usage is not measured any more", "err", err)
+		}
+	})
+	others := &vpas{cfg: a.cfg.VPA, objects: k.vpas, cache: k.cache, targets: k.targets, feeder: feeder, clock: a.clock}
+	recommender := vpa.NewRecommender(a.cfg.VPA, vpa.Dependencies{
+		Objects: k.vpas, Source: others, Status: k.client, Clock: a.clock, Logger: a.logger, Metrics: a.vpaMetrics,
+	})
+	group.Go(func() { recommender.Run(ctx) })
 	controller := workload.NewController(a.cfg.Workload, workload.Dependencies{
 		Cache: k.cache, Status: k.client, Events: k.kube, Targets: k.targets, Signals: k.signals, Journal: book,
-		Clock: a.clock, Logger: a.logger, Instance: a.instance, Metrics: a.metrics,
+		Clock: a.clock, Logger: a.logger, Instance: a.instance, Metrics: a.metrics, Usage: feeder, Actuation: executor,
+		MoreUsage: others.follow, Sizers: others.sizers,
 	})
 	a.controller.Store(controller)
 	defer a.controller.Store(nil)

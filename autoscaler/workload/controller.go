@@ -17,10 +17,12 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/yagura-dev/yagura/autoscaler/actuation"
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/decision"
 	"github.com/yagura-dev/yagura/autoscaler/horizontal"
 	"github.com/yagura-dev/yagura/autoscaler/signal"
+	"github.com/yagura-dev/yagura/autoscaler/usage"
 )
 
 // Journal keeps the record. Implementations must not block and be safe for concurrent use.
@@ -44,18 +46,29 @@ type Dependencies struct {
 	Targets *Targets
 	Signals *signal.Client
 	Journal Journal
-	Clock   clock.WithTicker
-	Logger  *slog.Logger
+	// Usage and Actuation are for vertical policies; without them those fail and say so.
+	Usage     *usage.Feeder
+	Actuation *actuation.Executor
+	// MoreUsage names others whose usage is to be followed along, such as VerticalPodAutoscalers; it may be nil.
+	MoreUsage func(context.Context) []usage.Target
+	// Sizers names who else sizes which targets; it may be nil.
+	Sizers func(context.Context) (map[Sized]string, error)
+	Clock  clock.WithTicker
+	Logger *slog.Logger
 	// Instance names this process in events.
 	Instance string
 	Metrics  *Metrics
 }
+
+// Sized names a target that somebody sizes. Group is the API group of its kind.
+type Sized struct{ Namespace, Group, Kind, Name string }
 
 // Controller carries policies out. One instance runs at a time, in the process that leads.
 type Controller struct {
 	cfg    Config
 	deps   Dependencies
 	events *eventWriter
+	bounds boundsReader
 
 	mu       sync.Mutex
 	policies map[types.NamespacedName]*memory
@@ -68,6 +81,7 @@ type memory struct {
 	history   horizontal.History
 	tracker   decision.Tracker
 	lastScale *metav1.Time
+	vertical  verticalMemory
 	written   *v1alpha1.WorkloadAutoscalerStatus
 	writtenAt time.Time
 	failures  int
@@ -76,7 +90,7 @@ type memory struct {
 // NewController makes a controller.
 func NewController(cfg Config, deps Dependencies) *Controller {
 	return &Controller{
-		cfg: cfg, deps: deps, policies: map[types.NamespacedName]*memory{},
+		cfg: cfg, deps: deps, policies: map[types.NamespacedName]*memory{}, bounds: boundsReader{cache: deps.Cache},
 		events: newEventWriter(deps.Events.EventsV1(), deps.Instance, deps.Logger, deps.Metrics.events),
 	}
 }
@@ -130,6 +144,8 @@ type round struct {
 	tick   *signal.Tick
 	owners owners
 	pods   *podIndex
+	// sizables are the targets of vertical policies.
+	sizables map[types.NamespacedName]sizableTarget
 }
 
 // Tick evaluates every policy once.
@@ -143,6 +159,10 @@ func (c *Controller) Tick(ctx context.Context) error {
 		return fmt.Errorf("list horizontal pod autoscalers: %w", err)
 	}
 	r := &round{tick: c.deps.Signals.Tick(), owners: newOwners(hpas.Items, policies.Items), pods: newPodIndex(c.deps.Cache)}
+	if c.deps.Sizers != nil {
+		r.owners.sizedBy(c.deps.Sizers(ctx))
+	}
+	c.readSizables(ctx, r, policies.Items)
 	var group errgroup.Group
 	group.SetLimit(c.cfg.Workers)
 	present := make(map[types.NamespacedName]struct{}, len(policies.Items))
@@ -185,36 +205,59 @@ func (c *Controller) forget(present map[types.NamespacedName]struct{}) {
 		if _, ok := present[key]; !ok {
 			delete(c.policies, key)
 			c.deps.Journal.Forget(key.Namespace, key.Name)
+			if c.deps.Actuation != nil {
+				c.deps.Actuation.Forget(key.Namespace, key.Name)
+			}
 		}
 	}
 }
 
-// evaluate carries one policy out once.
+// evaluate carries one policy out once. What containers request goes first, since a utilization means nothing without it.
 func (c *Controller) evaluate(ctx context.Context, r *round, policy *v1alpha1.WorkloadAutoscaler, m *memory) {
-	record := c.decide(ctx, r, policy, m)
+	acted := false
+	if policy.Spec.Vertical != nil {
+		record := c.decideVertical(ctx, r, policy, m)
+		c.publish(ctx, policy, &m.vertical.tracker, record)
+		acted = record.Sized()
+	}
+	if policy.Spec.Horizontal != nil {
+		record := c.decide(ctx, r, policy, m)
+		c.publish(ctx, policy, &m.tracker, record)
+		acted = acted || record.Scaled()
+	}
 	if ctx.Err() != nil {
-		if !record.Scaled() {
+		if !acted {
+			return
+		}
+		ctx = context.WithoutCancel(ctx)
+	}
+	c.writeStatus(ctx, policy, m)
+}
+
+// publish tells of a decision.
+func (c *Controller) publish(ctx context.Context, policy *v1alpha1.WorkloadAutoscaler, tracker *decision.Tracker, record decision.Record) {
+	if ctx.Err() != nil {
+		if !record.Scaled() && !record.Sized() {
 			return // what was read while everything shuts down is not worth telling
 		}
 		// But what was done is, and no successor can tell of it.
 		ctx = context.WithoutCancel(ctx)
 	}
 	c.deps.Metrics.evaluations.WithLabelValues(string(record.Outcome)).Inc()
-	before := m.tracker.Last()
-	novelty := m.tracker.Observe(&record)
+	before := tracker.Last()
+	novelty := tracker.Observe(&record)
 	c.deps.Journal.Observe(record)
 	if novelty.Recorded {
 		c.deps.Journal.Record(ctx, record, novelty.Different)
 		c.deps.Metrics.records.Inc()
 	}
 	if novelty.Different {
-		c.deps.Logger.Info("decision", "namespace", record.Namespace, "name", record.Name, "outcome", record.Outcome,
+		c.deps.Logger.Info("decision", "namespace", record.Namespace, "name", record.Name, "direction", record.Direction, "outcome", record.Outcome,
 			"current", record.CurrentReplicas, "desired", record.DesiredReplicas, "reason", record.Reason)
 	}
 	if reason := eventReason(&record, before, novelty); reason != "" {
 		c.events.add(policy, reason, &record)
 	}
-	c.writeStatus(ctx, policy, m)
 }
 
 // maxMoves is how often a decision is made anew in one tick because the target was changed under it.

@@ -38,9 +38,10 @@ func eventReason(record, before *decision.Record, novelty decision.Novelty) stri
 		return ""
 	}
 	switch record.Outcome {
-	case decision.ScaledOut, decision.ScaledIn, decision.Failed:
+	case decision.ScaledOut, decision.ScaledIn, decision.Resized, decision.Recreated, decision.RolledBack, decision.Failed:
 		return string(record.Outcome)
 	case decision.Recommended:
+		// A recommended size that moves a little with every sample is no news; the first is.
 		if before == nil || before.Outcome != decision.Recommended || before.DesiredReplicas != record.DesiredReplicas {
 			return string(decision.Recommended)
 		}

@@ -22,13 +22,20 @@ func keyOf(namespace, apiVersion, kind, name string) targetKey {
 // owners says who scales which target.
 type owners struct {
 	horizontal map[targetKey]string
-	// policies holds the policy that owns a target: the oldest of those that act.
-	policies map[targetKey]*v1alpha1.WorkloadAutoscaler
+	// scalers and sizers hold the policies that own a target's replicas and its sizes: the oldest of those that act.
+	scalers, sizers map[targetKey]*v1alpha1.WorkloadAutoscaler
+	// vertical names the VerticalPodAutoscaler, or whatever else sizes a target.
+	vertical map[targetKey]string
+	// unknown is why that is not known, nil when it is.
+	unknown error
 }
 
 // newOwners finds the owners among what the cluster has. An HPA goes before any policy, an older policy before a younger one.
 func newOwners(hpas []autoscalingv2.HorizontalPodAutoscaler, policies []v1alpha1.WorkloadAutoscaler) owners {
-	o := owners{horizontal: map[targetKey]string{}, policies: map[targetKey]*v1alpha1.WorkloadAutoscaler{}}
+	o := owners{
+		horizontal: map[targetKey]string{}, vertical: map[targetKey]string{},
+		scalers: map[targetKey]*v1alpha1.WorkloadAutoscaler{}, sizers: map[targetKey]*v1alpha1.WorkloadAutoscaler{},
+	}
 	for i := range hpas {
 		h := &hpas[i]
 		ref := h.Spec.ScaleTargetRef
@@ -43,11 +50,28 @@ func newOwners(hpas []autoscalingv2.HorizontalPodAutoscaler, policies []v1alpha1
 			continue
 		}
 		key := policyTarget(p)
-		if first, ok := o.policies[key]; !ok || older(p, first) {
-			o.policies[key] = p
+		if p.Spec.Horizontal != nil {
+			own(o.scalers, key, p)
+		}
+		if p.Spec.Vertical != nil && p.Spec.Vertical.Apply != v1alpha1.ApplyOff {
+			own(o.sizers, key, p)
 		}
 	}
 	return o
+}
+
+// sizedBy takes in who else sizes which targets. While that is not known, somebody may.
+func (o *owners) sizedBy(sizers map[Sized]string, err error) {
+	o.unknown = err
+	for target, name := range sizers {
+		o.vertical[targetKey{target.Namespace, target.Group, target.Kind, target.Name}] = name
+	}
+}
+
+func own(owners map[targetKey]*v1alpha1.WorkloadAutoscaler, key targetKey, p *v1alpha1.WorkloadAutoscaler) {
+	if first, ok := owners[key]; !ok || older(p, first) {
+		owners[key] = p
+	}
 }
 
 func policyTarget(p *v1alpha1.WorkloadAutoscaler) targetKey {
@@ -58,13 +82,28 @@ func older(a, b *v1alpha1.WorkloadAutoscaler) bool {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name)) < 0
 }
 
-// other names whoever else owns a policy's target, empty when nobody does.
+// otherSizer names whoever else sizes a policy's target, empty when nobody does.
+func (o owners) otherSizer(p *v1alpha1.WorkloadAutoscaler) string {
+	if o.unknown != nil {
+		return fmt.Sprintf("somebody else, perhaps, for it is not known who does (%v),", o.unknown)
+	}
+	key := policyTarget(p)
+	if name, ok := o.vertical[key]; ok {
+		return name
+	}
+	if owner, ok := o.sizers[key]; ok && owner.Name != p.Name {
+		return fmt.Sprintf("WorkloadAutoscaler %s", owner.Name)
+	}
+	return ""
+}
+
+// other names whoever else scales a policy's target, empty when nobody does.
 func (o owners) other(p *v1alpha1.WorkloadAutoscaler) string {
 	key := policyTarget(p)
 	if name, ok := o.horizontal[key]; ok {
 		return fmt.Sprintf("HorizontalPodAutoscaler %s", name)
 	}
-	if owner, ok := o.policies[key]; ok && owner.Name != p.Name {
+	if owner, ok := o.scalers[key]; ok && owner.Name != p.Name {
 		return fmt.Sprintf("WorkloadAutoscaler %s", owner.Name)
 	}
 	return ""

@@ -12,8 +12,13 @@ import (
 	"github.com/yagura-dev/yagura/autoscaler/decision"
 )
 
-// newStatus puts a record into the form of a status. Old is the status before it, whose times of transitions are kept.
-func newStatus(record *decision.Record, generation int64, lastScale *metav1.Time, old []metav1.Condition) v1alpha1.WorkloadAutoscalerStatus {
+// newStatus puts the last records into the form of a status: that about replicas and that about sizes, of which one may be nil. Old
+// is the status before it, whose times of transitions are kept.
+func newStatus(replicas, sizes *decision.Record, generation int64, lastScale *metav1.Time, old []metav1.Condition) v1alpha1.WorkloadAutoscalerStatus {
+	record := replicas
+	if record == nil {
+		record = sizes
+	}
 	s := v1alpha1.WorkloadAutoscalerStatus{
 		ObservedGeneration: generation, CurrentReplicas: record.CurrentReplicas, DesiredReplicas: record.DesiredReplicas,
 		Outcome: string(record.Outcome), Reason: record.Reason, LastScaleTime: lastScale,
@@ -33,7 +38,14 @@ func newStatus(record *decision.Record, generation int64, lastScale *metav1.Time
 		}
 		s.Objectives = append(s.Objectives, status)
 	}
-	s.Conditions = conditions(record, generation, old)
+	s.Conditions = append([]metav1.Condition(nil), old...)
+	if replicas != nil {
+		s.Conditions = conditions(replicas, generation, s.Conditions)
+	} else {
+		for _, kind := range []string{v1alpha1.AbleToScale, v1alpha1.ScalingActive, v1alpha1.ScalingLimited} {
+			meta.RemoveStatusCondition(&s.Conditions, kind)
+		}
+	}
 	return s
 }
 
@@ -45,7 +57,7 @@ func quantity(v float64) *resource.Quantity {
 	return resource.NewMilliQuantity(int64(math.Round(v*1000)), resource.DecimalSI)
 }
 
-// conditions summarize a record.
+// conditions adds what summarizes a record to a list.
 func conditions(record *decision.Record, generation int64, old []metav1.Condition) []metav1.Condition {
 	able, active, limited := true, true, false
 	limitCode, limitReason := "WithinLimits", "no rule keeps the replicas from what the signals ask for"
@@ -67,8 +79,7 @@ func conditions(record *decision.Record, generation int64, old []metav1.Conditio
 	if len(record.Verdicts) == 0 {
 		active, activeCode, activeReason = false, record.Code, record.Reason
 	}
-	list := append([]metav1.Condition(nil), old...)
-	at := metav1.NewTime(record.Time)
+	list, at := old, metav1.NewTime(record.Time)
 	set := func(kind string, holds bool, code, reason string) {
 		status := metav1.ConditionFalse
 		if holds {

@@ -24,7 +24,16 @@ const maxStatusBackoff = time.Minute
 // writeStatus brings a policy's status up to its last record: at once when replicas changed, else when something changed and the last
 // write is long enough ago. The status is made of the record alone, so that both always say the same.
 func (c *Controller) writeStatus(ctx context.Context, policy *v1alpha1.WorkloadAutoscaler, m *memory) {
-	record := m.tracker.Last()
+	replicas, sizes := m.tracker.Last(), m.vertical.tracker.Last()
+	if policy.Spec.Horizontal == nil {
+		replicas = nil // the policy had that half before
+	}
+	if policy.Spec.Vertical == nil {
+		sizes = nil
+	}
+	if replicas == nil && sizes == nil {
+		return
+	}
 	if m.lastScale == nil {
 		m.lastScale = policy.Status.LastScaleTime
 	}
@@ -32,12 +41,17 @@ func (c *Controller) writeStatus(ctx context.Context, policy *v1alpha1.WorkloadA
 	if before == nil {
 		before = &policy.Status
 	}
-	status := newStatus(record, policy.Generation, m.lastScale, before.Conditions)
+	status := newStatus(replicas, sizes, policy.Generation, m.lastScale, before.Conditions)
+	if sizes != nil {
+		status.Vertical = m.vertical.status(sizes, before.Vertical)
+		setSized(&status, sizes, policy.Generation)
+	}
 	if equality.Semantic.DeepEqual(withoutAges(status), withoutAges(*before)) {
 		return
 	}
 	now := c.deps.Clock.Now()
-	urgent := m.failures == 0 && (status.CurrentReplicas != before.CurrentReplicas || status.DesiredReplicas != before.DesiredReplicas)
+	urgent := m.failures == 0 && (status.CurrentReplicas != before.CurrentReplicas || status.DesiredReplicas != before.DesiredReplicas ||
+		otherSizes(status.Vertical, before.Vertical))
 	if !urgent && now.Sub(m.writtenAt) < c.statusPause(m) {
 		return
 	}
@@ -61,6 +75,7 @@ func withoutAges(s v1alpha1.WorkloadAutoscalerStatus) v1alpha1.WorkloadAutoscale
 		objectives[i] = o
 	}
 	s.Objectives = objectives
+	s.Vertical = withoutEstimates(s.Vertical)
 	return s
 }
 

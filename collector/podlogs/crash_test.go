@@ -70,7 +70,7 @@ func TestKilledProcessLosesAndRepeatsNoLine(t *testing.T) {
 		require.NoError(t, last.Process.Kill())
 		_ = last.Wait()
 	}()
-	require.Eventually(t, func() bool { return receiver.distinct() >= total }, 30*time.Second, 10*time.Millisecond,
+	require.Eventually(t, func() bool { return receiver.distinct() >= total }, 2*time.Minute, 10*time.Millisecond,
 		"every line arrives")
 	receiver.mu.Lock()
 	defer receiver.mu.Unlock()

@@ -94,5 +94,10 @@ func ended(p *os.Process) bool {
 		return false
 	}
 	_, state, _ := cutLast(string(stat), ") ")
-	return strings.HasPrefix(state, "Z")
+	// The state is the first thread's; while others are left, the process still holds its files and ports.
+	fields := strings.Fields(state)
+	return len(fields) > threadsField && fields[0] == "Z" && fields[threadsField] == "1"
 }
+
+// threadsField is where the number of threads stands in /proc/PID/stat, counted from the state on; see proc_pid_stat(5).
+const threadsField = 17

@@ -1,0 +1,258 @@
+package workload
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/yagura-dev/yagura/autoscaler/actuation"
+	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
+	"github.com/yagura-dev/yagura/autoscaler/decision"
+	"github.com/yagura-dev/yagura/autoscaler/sizing"
+	"github.com/yagura-dev/yagura/autoscaler/usage"
+)
+
+// verticalMemory is what one policy's vertical decisions have in common.
+type verticalMemory struct {
+	tracker decision.Tracker
+	sizing  sizing.Memory
+	// sizes are those of the last decision, nil before the first.
+	sizes      []sizing.ContainerSize
+	sized      int32
+	total      int32
+	lastResize *metav1.Time
+	// bounds are what the cluster allowed at boundsAt.
+	bounds   sizing.Bounds
+	boundsAt time.Time
+}
+
+// boundsLife is how long limit ranges, quotas and nodes are not looked at again.
+const boundsLife = 5 * time.Second
+
+// sizableTarget is the target of a vertical policy as this round found it.
+type sizableTarget struct {
+	Sizable
+	pods []*corev1.Pod
+	err  error
+}
+
+// readSizables reads the targets of all vertical policies and has their usage followed. It asks the cache only.
+func (c *Controller) readSizables(ctx context.Context, r *round, policies []v1alpha1.WorkloadAutoscaler) {
+	if c.deps.Usage == nil {
+		return
+	}
+	r.sizables = map[types.NamespacedName]sizableTarget{}
+	var targets []usage.Target
+	for i := range policies {
+		policy := &policies[i]
+		if policy.Spec.Vertical == nil || policy.DeletionTimestamp != nil {
+			continue
+		}
+		var t sizableTarget
+		if t.Sizable, t.err = c.deps.Targets.Sizable(ctx, policy.Namespace, policy.Spec.TargetRef); t.err == nil {
+			if t.pods, t.err = r.pods.matching(ctx, policy.Namespace, t.Selector); t.err != nil {
+				t.err = &targetError{"PodsUnreadable", t.err}
+			}
+		}
+		r.sizables[client.ObjectKeyFromObject(policy)] = t
+		if t.err != nil {
+			continue
+		}
+		changed := make(map[types.UID]time.Time, len(t.pods))
+		for _, pod := range t.pods {
+			if at, _ := c.deps.Actuation.Changed(pod); !at.IsZero() {
+				changed[pod.UID] = at
+			}
+		}
+		targets = append(targets, usage.TargetOf(policy, t.Template, t.pods, changed))
+	}
+	if c.deps.MoreUsage != nil {
+		targets = append(targets, c.deps.MoreUsage(ctx)...)
+	}
+	c.deps.Usage.Update(r.tick.Now(), targets)
+}
+
+// decideVertical says what the containers of a policy's target should request, and carries it out.
+func (c *Controller) decideVertical(ctx context.Context, r *round, policy *v1alpha1.WorkloadAutoscaler, m *memory) decision.Record {
+	key := client.ObjectKeyFromObject(policy)
+	target, ok := r.sizables[key]
+	switch {
+	case c.deps.Usage == nil || !ok:
+		return c.failedVertical(policy, &targetError{"NotConfigured", fmt.Errorf("this autoscaler sizes nothing")})
+	case target.err != nil:
+		return c.failedVertical(policy, target.err)
+	}
+	now := r.tick.Now()
+	view, ok := c.deps.Usage.View(usage.PolicyID(policy.Namespace, policy.Name), now)
+	if !ok {
+		return c.failedVertical(policy, &targetError{"TooManyContainers", fmt.Errorf("the usage of this target is not followed: autoscaler.usage.maxContainers is reached")})
+	}
+	v := &m.vertical
+	if now.Sub(v.boundsAt) >= boundsLife || now.Before(v.boundsAt) {
+		bounds, err := c.bounds.bounds(ctx, policy.Namespace, target.Template, now)
+		if err != nil {
+			return c.failedVertical(policy, &targetError{"BoundsUnreadable", err})
+		}
+		v.bounds, v.boundsAt = bounds, now
+	}
+	d := sizing.Decide(sizing.Input{
+		Now: now, Policy: policy, Template: target.Template, Replicas: target.Replicas, Pods: view.Pods, Readings: view.Readings,
+		Startups: view.Startups, Heaps: view.Heaps, Bounds: v.bounds, Owner: r.owners.otherSizer(policy),
+		Brake: c.deps.Actuation.Brake(now), Memory: &v.sizing,
+	})
+	v.sizes, v.total = d.Sizes, int32(len(view.Pods))
+	record := d.Record
+	if policy.Spec.Mode == v1alpha1.Apply {
+		record.Pods = c.deps.Actuation.Execute(ctx, actuation.Target{
+			Policy: policy, Replicas: target.Replicas, Pods: view.Pods, Sizes: d.Sizes, Template: target.Template,
+		}, d.Steps)
+		v.applied(c.deps.Actuation, d.Steps)
+		concludeActions(&record, len(d.Steps))
+	}
+	v.sized = countSized(view.Pods, d.Steps, d.Sizes, tolerance(policy.Spec.Vertical))
+	if record.Sized() {
+		at := metav1.NewTime(now)
+		v.lastResize = &at
+		c.deps.Metrics.changes.WithLabelValues(string(record.Outcome)).Inc()
+	}
+	return record
+}
+
+// applied remembers the steps that were carried out, so that they can be taken back.
+func (m *verticalMemory) applied(executor *actuation.Executor, steps []sizing.Step) {
+	for i := range steps {
+		at, _ := executor.Changed(steps[i].Pod)
+		if at.After(m.sizing.ChangedAt(steps[i].Pod.UID)) {
+			m.sizing.Applied(steps[i], at)
+		}
+	}
+}
+
+// concludeActions brings a record, which supposes that every step succeeds, in line with what came of them. The actions on the
+// steps come first in it.
+func concludeActions(record *decision.Record, steps int) {
+	if steps == 0 || !record.Sized() && record.Outcome != decision.Failed {
+		return
+	}
+	var done, replaced int
+	var worst *decision.PodAction
+	for i := range record.Pods {
+		a := &record.Pods[i]
+		switch a.Result {
+		case decision.Done, decision.Pending:
+			done++
+			if a.Method != decision.InPlace {
+				replaced++
+			}
+		default:
+			if worst == nil || gravity(a.Result) > gravity(worst.Result) {
+				worst = a
+			}
+		}
+	}
+	switch {
+	case done > 0 && replaced == done && record.Outcome == decision.Resized:
+		record.Outcome = decision.Recreated
+	case done == 0 && worst != nil:
+		record.Outcome = decision.Held
+		if worst.Result == decision.Refused {
+			record.Outcome = decision.Failed
+		}
+		record.Code = cmp.Or(worst.Code, string(worst.Result))
+		record.Reason = fmt.Sprintf("%s: pod %s: %s; wanted: %s", record.Outcome, worst.Pod, worst.Reason, afterColon(record.Reason))
+		return
+	}
+	if worst != nil {
+		record.Reason += fmt.Sprintf("; not pod %s: %s", worst.Pod, worst.Reason)
+	}
+}
+
+func gravity(r decision.Result) int {
+	switch r {
+	case decision.Refused:
+		return 4
+	case decision.Infeasible:
+		return 3
+	case decision.Blocked:
+		return 2
+	}
+	return 1
+}
+
+// countSized is how many pods request what they should, or nearly so.
+func countSized(pods []sizing.Pod, steps []sizing.Step, sizes []sizing.ContainerSize, tolerance float64) int32 {
+	waiting := make(map[types.UID]struct{}, len(steps))
+	for i := range steps {
+		waiting[steps[i].Pod.UID] = struct{}{}
+	}
+	var sized int32
+	for i := range pods {
+		if _, waits := waiting[pods[i].Object.UID]; !waits && fits(&pods[i], sizes, tolerance) {
+			sized++
+		}
+	}
+	return sized
+}
+
+// fits reports whether a pod requests what it should, or nearly so.
+func fits(pod *sizing.Pod, sizes []sizing.ContainerSize, tolerance float64) bool {
+	for i := range sizes {
+		size := &sizes[i]
+		if size.Role != cmp.Or(pod.Role, sizing.DefaultRole) {
+			continue
+		}
+		for _, containers := range [][]corev1.Container{pod.Object.Spec.Containers, pod.Object.Spec.InitContainers} {
+			for j := range containers {
+				if c := &containers[j]; c.Name == size.Container && !near(c.Resources.Requests, size.Requests, tolerance) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// near reports whether requests are what they should be, or differ by no more than a fraction of themselves.
+func near(have, want corev1.ResourceList, tolerance float64) bool {
+	for name, quantity := range want {
+		h, w := have[name], quantity
+		if difference := w.AsApproximateFloat64() - h.AsApproximateFloat64(); math.Abs(difference) > tolerance*h.AsApproximateFloat64() {
+			return false
+		}
+	}
+	return true
+}
+
+// defaultTolerance is what a policy tolerates that does not say.
+const defaultTolerance = 0.1
+
+func tolerance(policy *v1alpha1.VerticalPolicy) float64 {
+	if policy.Tolerance == nil {
+		return defaultTolerance
+	}
+	return policy.Tolerance.AsApproximateFloat64()
+}
+
+// failedVertical is the record of a vertical evaluation that could not even read its target.
+func (c *Controller) failedVertical(policy *v1alpha1.WorkloadAutoscaler, err error) decision.Record {
+	record := c.failed(policy, err)
+	record.Direction, record.MinReplicas, record.MaxReplicas = decision.Vertical, 0, 0
+	return record
+}
+
+// afterColon is a reason without the words before its first colon, which name the outcome.
+func afterColon(reason string) string {
+	for i := range len(reason) - 1 {
+		if reason[i] == ':' {
+			return reason[i+2:]
+		}
+	}
+	return reason
+}
