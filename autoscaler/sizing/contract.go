@@ -28,7 +28,7 @@ type Reading struct {
 	Age time.Duration
 	// Usage is the newest sample's value.
 	Usage float64
-	// OOM is when the newest kill was that the estimate answers, zero when there was none.
+	// OOM is when the newest kill was that the estimate answers, zero when there was none. What the pods tell counts as well.
 	OOM time.Time
 	// Reason says why the state is not Fresh. It hides the estimate's own, which is Estimate.Reason.
 	Reason string
@@ -41,6 +41,10 @@ type Pod struct {
 	// Changed is when its sizes were last changed by us, zero when they were not or it is not known. What Memory.Applied was
 	// told comes before it.
 	Changed time.Time
+	// Before is what the containers had that were changed then, nil when that is not known. RolledBack is true when that change took
+	// another one back.
+	Before     map[string]corev1.ResourceRequirements
+	RolledBack bool
 	// Killed is when containers were last killed for memory, by name: what the collector's events say. The pod's own status
 	// counts as well.
 	Killed map[string]time.Time

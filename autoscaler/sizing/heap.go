@@ -21,6 +21,8 @@ const (
 	heapMargin = 1.1
 	// goShare is the share of the limit that GOMEMLIMIT is set to: what the Go runtime does not count needs the rest.
 	goShare = 0.9
+	// jvmDefault is the share that a JVM takes when nothing is said (MaxRAMPercentage of OpenJDK).
+	jvmDefault = 0.25
 	// usualShare is the share of a container that a heap gets where it is not known how much is outside of it, and largestShare what it
 	// gets at most.
 	usualShare, largestShare = 0.7, 0.85
@@ -46,8 +48,21 @@ func heapFor(want v1alpha1.Runtime, h Heap) *Heap {
 	return &h
 }
 
-// settable reports whether the heap's bound may be set through the environment of a created pod.
-func (h *Heap) settable() bool { return h.Variable != "" }
+// settable reports whether the heap's bound follows from a variable that a created pod may be given. A bound that comes from somewhere
+// else, such as the command line, would win over it.
+func (h *Heap) settable() bool {
+	switch {
+	case h.Variable == "":
+		return false
+	case h.Runtime == v1alpha1.RuntimeJVM && h.FromContainer:
+		return jvmShare.MatchString(h.Value) || h.Fraction == 0 || h.Fraction == jvmDefault
+	case h.Runtime == v1alpha1.RuntimeJVM:
+		return h.Max == 0 || jvmMax.MatchString(h.Value)
+	case h.Runtime == v1alpha1.RuntimeNode:
+		return h.Max == 0 || nodeOption.MatchString(h.Value)
+	}
+	return true
+}
 
 // needed is how large the heap's bound should be, 0 when that is not known.
 func (h *Heap) needed() float64 { return h.Used * heapHeadroom }

@@ -40,10 +40,10 @@ func rollbacks(in *Input) map[types.UID]*restored {
 // rollback judges one pod's last change, nil when it stands. A change that takes another back is final.
 func (in *Input) rollback(p *Pod, window time.Duration) *restored {
 	last, known := in.Memory.changes[p.Object.UID]
-	at := last.at
 	if !known {
-		at = p.Changed
+		last, known = changed{at: p.Changed, before: p.Before, rollBack: p.RolledBack}, p.Before != nil
 	}
+	at := last.at
 	if at.IsZero() || last.rollBack {
 		return nil
 	}
@@ -144,23 +144,31 @@ func words(e Effect) string {
 }
 
 // killed reports whether a pod's container was killed for memory since a time.
-func killed(p *Pod, name string, since time.Time) bool {
-	if at, ok := p.Killed[name]; ok && at.After(since) {
-		return true
-	}
+func killed(p *Pod, name string, since time.Time) bool { return lastKill(p, name).After(since) }
+
+// lastKill is when a pod's container was last killed for memory, by whoever tells of it; zero when it was not.
+func lastKill(p *Pod, name string) time.Time {
+	last := p.Killed[name]
 	for _, e := range p.Effects {
-		if e.Kind == EffectOOM && e.Container == name && e.Time.After(since) {
-			return true
+		if e.Kind == EffectOOM && e.Container == name {
+			last = later(last, e.Time)
 		}
 	}
 	status := containerStatus(p.Object, name)
 	if status == nil {
-		return false
+		return last
 	}
 	for _, t := range []*corev1.ContainerStateTerminated{status.State.Terminated, status.LastTerminationState.Terminated} {
-		if t != nil && t.Reason == "OOMKilled" && t.FinishedAt.After(since) {
-			return true
+		if t != nil && t.Reason == "OOMKilled" {
+			last = later(last, t.FinishedAt.Time)
 		}
 	}
-	return false
+	return last
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

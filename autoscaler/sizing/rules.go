@@ -68,7 +68,7 @@ func freshness(rule string, s *size) {
 // estimate takes what the model says.
 func estimate(rule string, s *size) {
 	if s.resource() == corev1.ResourceMemory && s.recentOOM() && s.reading.Target > s.before {
-		s.urgent, s.victims = true, s.in.anyKilled(s.key)
+		s.urgent = true
 	}
 	s.change(rule, code(s.reading.Model, "Estimate"), min(s.reading.Target, most(s.resource())), s.reading.Estimate.Reason)
 }

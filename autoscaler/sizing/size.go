@@ -136,6 +136,9 @@ func newSize(in *Input, c *container, r corev1.ResourceName, force *corev1.Resou
 	}
 	s.reading = sound(in.Readings[s.key])
 	s.floor = s.reading.Floor
+	if r == corev1.ResourceMemory {
+		s.kills(in.Pods)
+	}
 	published := in.published(s.key)
 	s.before = published
 	if s.before == 0 {
@@ -147,6 +150,20 @@ func newSize(in *Input, c *container, r corev1.ResourceName, force *corev1.Resou
 	s.value = s.before
 	s.known = published > 0 || s.reading.Target > 0 || s.reading.State == decision.Fresh
 	return s
+}
+
+// kills finds the newest kill for memory that is known.
+func (s *size) kills(pods []Pod) {
+	recent := s.in.Now.Add(-oomAnswer)
+	for i := range pods {
+		if roleOf(&pods[i]) != s.key.Role {
+			continue
+		}
+		if at := lastKill(&pods[i], s.key.Container); !at.IsZero() {
+			s.victims = s.victims || at.After(recent)
+			s.reading.OOM = later(s.reading.OOM, at)
+		}
+	}
 }
 
 // sound takes out of a reading what no number can be taken from.

@@ -247,16 +247,6 @@ func killedLately(p *Pod, s *size) bool {
 	return !s.victims || killed(p, s.key.Container, s.in.Now.Add(-oomAnswer))
 }
 
-// anyKilled reports whether it is known of a pod of a role that its container was killed.
-func (in *Input) anyKilled(key Key) bool {
-	for i := range in.Pods {
-		if roleOf(&in.Pods[i]) == key.Role && killed(&in.Pods[i], key.Container, in.Now.Add(-oomAnswer)) {
-			return true
-		}
-	}
-	return false
-}
-
 // idleHeap notes what a replaced pod would have less.
 func (w *podPlan) idleHeap(c *container, spec *corev1.Container, request, limit float64) {
 	to := *spec.Resources.DeepCopy()
