@@ -2,6 +2,7 @@ package admission
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -95,7 +96,14 @@ func outOfRange(pod *corev1.Pod, r *corev1.LimitRange) string {
 		case corev1.LimitTypeContainer:
 			for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
 				for j := range containers {
-					if why := outOfItem(item, containers[j].Resources.Requests, containers[j].Resources.Limits); why != "" {
+					requests, limits := containers[j].Resources.Requests, withDefaults(containers[j].Resources.Limits, item.Default)
+					why := outOfItem(item, requests, limits)
+					for name, limit := range limits {
+						if request := requests[name]; request.Cmp(limit) > 0 && why == "" {
+							why = fmt.Sprintf("a request of %s %s above the default limit, %s", request.String(), name, limit.String())
+						}
+					}
+					if why != "" {
 						return fmt.Sprintf("container %s would have %s", containers[j].Name, why)
 					}
 				}
@@ -108,6 +116,16 @@ func outOfRange(pod *corev1.Pod, r *corev1.LimitRange) string {
 		}
 	}
 	return ""
+}
+
+// withDefaults adds the limits that a LimitRange gives to containers without: where one was taken away, it comes back.
+func withDefaults(limits, defaults corev1.ResourceList) corev1.ResourceList {
+	all := maps.Clone(defaults)
+	if all == nil {
+		return limits
+	}
+	maps.Copy(all, limits)
+	return all
 }
 
 // outOfItem follows the rules of the API server's LimitRanger: a minimum needs a request, a maximum a limit, a ratio both.

@@ -246,7 +246,7 @@ func TestPodsAreCreatedWithTheirSizes(t *testing.T) {
 	assert.Equal(t, list("cpu", "250m", "memory", "300Mi"), c.Resources.Requests)
 	assert.Equal(t, list("memory", "600Mi"), c.Resources.Limits)
 	assert.Equal(t, []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "500MiB"}}, c.Env)
-	assert.Equal(t, "web: main memory limit from 2Gi to 600Mi, cpu from 1 to 250m, memory from 1Gi to 300Mi, GOMEMLIMIT (peak 240Mi)", pod.Annotations[Annotation])
+	assert.Equal(t, "web: main cpu from 1 to 250m, memory from 1Gi to 300Mi, memory limit from 2Gi to 600Mi, GOMEMLIMIT=500MiB (peak 240Mi)", pod.Annotations[Annotation])
 	w.eventually("the pod runs", func() bool { return len(w.pods("web")) == 1 && w.pods("web")[0].Status.Phase == corev1.PodRunning })
 
 	// A dry run passes through the webhook, too.

@@ -33,6 +33,14 @@ func newPatch(raw []byte, pod, sized *corev1.Pod, note string) ([]operation, err
 	}
 	p.containers("initContainers", pod.Spec.InitContainers, sized.Spec.InitContainers)
 	p.containers("containers", pod.Spec.Containers, sized.Spec.Containers)
+	if after := sized.Spec.Resources; after != nil {
+		before := corev1.ResourceRequirements{}
+		if pod.Spec.Resources != nil {
+			before = *pod.Spec.Resources
+		}
+		p.resources([]string{"spec", "resources", "requests"}, before.Requests, after.Requests)
+		p.resources([]string{"spec", "resources", "limits"}, before.Limits, after.Limits)
+	}
 	if pod.Annotations[Annotation] != note {
 		p.add(note, "metadata", "annotations", Annotation)
 	}

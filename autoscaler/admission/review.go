@@ -109,18 +109,21 @@ func (r reviewer) decide(ctx context.Context, namespace string, pod *corev1.Pod)
 		v.result = resultError
 		return v, nil, err
 	}
-	sizes := sizesFor(policy, pod, bounds)
-	if len(sizes) == 0 {
+	// Which role a pod will have shows when it runs; a created one gets the most that any of them needs.
+	creation := sizing.ForPod(policy, "", pod, bounds.Ranges)
+	if creation.Empty() {
 		v.result = resultNoSizes
 		return v, nil, nil
 	}
-	sized, changes := sizedPod(pod, sizes)
+	sized := pod.DeepCopy()
+	creation.Apply(&sized.Spec)
+	changed := changes(policy, pod, sized)
 	if why := refusal(pod, sized, bounds); why != "" {
 		v.result, v.reason = resultRefusal, why
 		return v, nil, nil
 	}
-	v.result, v.reason = resultSized, noteOf(policy, changes)
-	if len(changes) == 0 {
+	v.result, v.reason = resultSized, noteOf(policy, changed)
+	if len(changed) == 0 {
 		v.result = resultUnchanged
 		if note, ok := pod.Annotations[Annotation]; ok {
 			v.reason = note // an earlier call in the same request has said what it gave

@@ -156,7 +156,7 @@ func TestWhichPodsAreSized(t *testing.T) {
 			switch tc.want {
 			case resultSized:
 				assert.Equal(t, "250m", stored.Spec.Containers[0].Resources.Requests.Cpu().String())
-				assert.Equal(t, "web: main memory limit from 2Gi to 600Mi, cpu from 1 to 250m, memory from 1Gi to 300Mi (peak 240Mi)", stored.Annotations[Annotation])
+				assert.Equal(t, "web: main cpu from 1 to 250m, memory from 1Gi to 300Mi, memory limit from 2Gi to 600Mi (peak 240Mi)", stored.Annotations[Annotation])
 			case resultUnchanged:
 				assert.True(t, equality.Semantic.DeepEqual(pod.Spec, stored.Spec))
 				assert.Equal(t, "web: as it is", stored.Annotations[Annotation])

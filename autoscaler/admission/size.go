@@ -8,184 +8,101 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
-	"github.com/yagura-dev/yagura/autoscaler/sizing"
 )
 
-// containerSize is what a created pod's container should have.
-type containerSize struct {
-	requests, limits corev1.ResourceList
-	removeLimits     []corev1.ResourceName
-	environment      map[string]string
-	reason           string
-}
-
-// sizesFor reads from a policy's status what a created pod's containers should have. A pod's role shows in how it behaves, so a created
-// one has none yet; where there are several it gets the most that any of them needs.
-func sizesFor(policy *v1alpha1.WorkloadAutoscaler, pod *corev1.Pod, _ sizing.Bounds) map[string]containerSize {
-	sizes := map[string]containerSize{}
-	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for i := range containers {
-			c := &containers[i]
-			rule := ruleFor(policy.Spec.Vertical, c.Name)
-			if rule.Mode == v1alpha1.ContainerOff {
+// changes says in one phrase for each container, and one for the pod itself, what a sized pod has that the pod had not.
+func changes(policy *v1alpha1.WorkloadAutoscaler, pod, sized *corev1.Pod) []string {
+	var all []string
+	for _, lists := range [][2][]corev1.Container{{pod.Spec.InitContainers, sized.Spec.InitContainers}, {pod.Spec.Containers, sized.Spec.Containers}} {
+		for i := range lists[0] {
+			before, after := &lists[0][i], &lists[1][i]
+			given := slices.Concat(resourceChanges(before.Resources, after.Resources), variableChanges(before.Env, after.Env))
+			if len(given) == 0 {
 				continue
 			}
-			for j := range policy.Status.Vertical.Containers {
-				if status := &policy.Status.Vertical.Containers[j]; status.Name == c.Name {
-					sizes[c.Name] = larger(sizes[c.Name], sizeOf(status, rule, c))
-				}
+			text := after.Name + " " + strings.Join(given, ", ")
+			if reason := reasonOf(policy, after.Name); reason != "" {
+				text += " (" + reason + ")"
 			}
+			all = append(all, text)
 		}
 	}
-	return sizes
-}
-
-func sizeOf(status *v1alpha1.ContainerSizeStatus, rule v1alpha1.ContainerVerticalPolicy, c *corev1.Container) containerSize {
-	size := containerSize{requests: corev1.ResourceList{}, limits: corev1.ResourceList{}, environment: status.Environment, reason: status.Reason}
-	maps.Copy(size.requests, status.Target)
-	maps.Copy(size.requests, status.Startup)
-	for name := range size.requests {
-		_, limited := c.Resources.Limits[name]
-		limit, known := status.Limits[name]
-		switch {
-		case limited && rule.Limits == v1alpha1.LimitNone:
-			size.removeLimits = append(size.removeLimits, name)
-		case limited && known && rule.Limits != v1alpha1.LimitFixed:
-			size.limits[name] = limit
+	if sized.Spec.Resources != nil {
+		var before corev1.ResourceRequirements
+		if pod.Spec.Resources != nil {
+			before = *pod.Spec.Resources
+		}
+		if given := resourceChanges(before, *sized.Spec.Resources); len(given) > 0 {
+			all = append(all, "the pod "+strings.Join(given, ", "))
 		}
 	}
-	return size
+	return all
 }
 
-// ruleFor is what a policy says about a container.
-func ruleFor(policy *v1alpha1.VerticalPolicy, name string) v1alpha1.ContainerVerticalPolicy {
-	rule := v1alpha1.ContainerVerticalPolicy{}
-	for _, c := range policy.Containers {
-		switch c.Name {
-		case name:
-			return c
-		case "*":
-			rule = c
-		}
-	}
-	return rule
+func resourceChanges(before, after corev1.ResourceRequirements) []string {
+	return slices.Concat(listChanges("", before.Requests, after.Requests), listChanges(" limit", before.Limits, after.Limits))
 }
 
-// larger joins what two roles of a container need.
-func larger(a, b containerSize) containerSize {
-	if a.requests == nil {
-		return b
+func listChanges(what string, before, after corev1.ResourceList) []string {
+	all := maps.Clone(before)
+	if all == nil {
+		all = corev1.ResourceList{}
 	}
-	memory := a.requests[corev1.ResourceMemory]
-	if memory.Cmp(b.requests[corev1.ResourceMemory]) < 0 {
-		a.environment, a.reason = b.environment, b.reason
-	}
-	for _, lists := range [][2]corev1.ResourceList{{a.requests, b.requests}, {a.limits, b.limits}} {
-		for name, quantity := range lists[1] {
-			if first, ok := lists[0][name]; !ok || first.Cmp(quantity) < 0 {
-				lists[0][name] = quantity
-			}
-		}
-	}
-	return a
-}
-
-// sizedPod is a copy of a pod that has its sizes, with one sentence for each container that changes.
-func sizedPod(pod *corev1.Pod, sizes map[string]containerSize) (*corev1.Pod, []string) {
-	sized := pod.DeepCopy()
-	var changes []string
-	for _, containers := range [][]corev1.Container{sized.Spec.InitContainers, sized.Spec.Containers} {
-		for i := range containers {
-			size, ok := sizes[containers[i].Name]
-			if !ok {
-				continue
-			}
-			if given := give(&containers[i], size); len(given) > 0 {
-				text := containers[i].Name + " " + strings.Join(given, ", ")
-				if size.reason != "" {
-					text += " (" + size.reason + ")"
-				}
-				changes = append(changes, text)
-			}
-		}
-	}
-	return sized, changes
-}
-
-// give changes a container to a size and says what that changed.
-func give(c *corev1.Container, size containerSize) []string {
+	maps.Copy(all, after)
 	var given []string
-	for _, name := range slices.Sorted(maps.Keys(size.limits)) {
-		given = append(given, set(&c.Resources.Limits, name, size.limits[name], "limit")...)
-	}
-	for _, name := range slices.Sorted(slices.Values(size.removeLimits)) {
-		if _, ok := c.Resources.Limits[name]; ok {
-			delete(c.Resources.Limits, name)
-			given = append(given, fmt.Sprintf("no %s limit", name))
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(size.requests)) {
-		request := size.requests[name]
-		if limit, ok := c.Resources.Limits[name]; ok && request.Cmp(limit) > 0 {
-			request = limit
-		}
-		given = append(given, set(&c.Resources.Requests, name, request, "")...)
-	}
-	for _, name := range slices.Sorted(maps.Keys(size.environment)) {
-		if setVariable(c, name, size.environment[name]) {
-			given = append(given, name)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		from, had := before[name]
+		to, has := after[name]
+		switch {
+		case !has:
+			given = append(given, fmt.Sprintf("no %s%s", name, what))
+		case !had:
+			given = append(given, fmt.Sprintf("%s%s to %s", name, what, to.String()))
+		case !from.Equal(to):
+			given = append(given, fmt.Sprintf("%s%s from %s to %s", name, what, from.String(), to.String()))
 		}
 	}
 	return given
 }
 
-func set(list *corev1.ResourceList, name corev1.ResourceName, to resource.Quantity, what string) []string {
-	from, ok := (*list)[name]
-	if ok && from.Equal(to) {
-		return nil
+func variableChanges(before, after []corev1.EnvVar) []string {
+	var given []string
+	for i, v := range after {
+		if i >= len(before) || before[i].Value != v.Value {
+			given = append(given, v.Name+"="+v.Value)
+		}
 	}
-	if *list == nil {
-		*list = corev1.ResourceList{}
-	}
-	(*list)[name] = to
-	text := string(name)
-	if what != "" {
-		text += " " + what
-	}
-	if !ok {
-		return []string{fmt.Sprintf("%s to %s", text, to.String())}
-	}
-	return []string{fmt.Sprintf("%s from %s to %s", text, from.String(), to.String())}
+	return given
 }
 
-// setVariable sets a variable and reports whether that changed anything. One that is taken from elsewhere stays.
-func setVariable(c *corev1.Container, name, value string) bool {
-	at := slices.IndexFunc(c.Env, func(v corev1.EnvVar) bool { return v.Name == name })
-	switch {
-	case at < 0:
-		c.Env = append(c.Env, corev1.EnvVar{Name: name, Value: value})
-		return true
-	case c.Env[at].ValueFrom != nil || c.Env[at].Value == value:
-		return false
+// reasonOf is why a container has its size. Of several roles the one that needs the most memory decides most.
+func reasonOf(policy *v1alpha1.WorkloadAutoscaler, container string) string {
+	var decides *v1alpha1.ContainerSizeStatus
+	for i := range policy.Status.Vertical.Containers {
+		c := &policy.Status.Vertical.Containers[i]
+		if c.Name == container && (decides == nil || c.Target.Memory().Cmp(*decides.Target.Memory()) > 0) {
+			decides = c
+		}
 	}
-	c.Env[at].Value = value
-	return true
+	if decides == nil {
+		return ""
+	}
+	return decides.Reason
 }
 
-// maxNote bounds the annotation, in bytes.
-const maxNote = 2048
+const (
+	// maxNote bounds the annotation, in bytes.
+	maxNote = 2048
+	cut     = " …"
+)
 
 // noteOf is what the annotation says.
 func noteOf(policy *v1alpha1.WorkloadAutoscaler, changes []string) string {
-	reason := cmp.Or(strings.Join(changes, "; "), "as it is")
-	note := policy.Name + ": " + reason
+	note := policy.Name + ": " + cmp.Or(strings.Join(changes, "; "), "as it is")
 	if len(note) > maxNote {
 		note = strings.ToValidUTF8(note[:maxNote-len(cut)], "") + cut
 	}
 	return note
 }
-
-const cut = " …"
