@@ -11,14 +11,16 @@ const halfLife = 24 * time.Hour
 // between is the shortest time between two observations that count: more of them would say the same again.
 const between = time.Minute
 
+// forgotten is the weight of all observations together below which they are dropped.
+const forgotten = 1e-3
+
 // Fit is a line through observations, the older the lighter: y = Intercept + Slope x. Its zero value is empty. It takes the memory of
 // a few numbers, however many observations there are.
 type Fit struct {
 	last             time.Time
 	w, x, y          float64 // sums of weights and of weighted values
 	xx, xy, yy       float64
-	count            float64 // observations, none of them lighter than another
-	reference, scale float64 // what x and y are counted from, so that sums stay exact
+	originX, originY float64 // what x and y are counted from, so that sums stay exact
 }
 
 // Add takes an observation. One sooner after the one before it than a minute does not count, nor one that is not finite.
@@ -26,18 +28,17 @@ func (f *Fit) Add(at time.Time, x, y float64) {
 	if math.IsNaN(x+y) || math.IsInf(x+y, 0) || !f.last.IsZero() && at.Sub(f.last) < between {
 		return
 	}
-	if f.last.IsZero() {
-		f.reference, f.scale = x, y
+	decay := math.Exp2(-at.Sub(f.last).Hours() / halfLife.Hours())
+	if f.last.IsZero() || f.w*decay < forgotten {
+		*f = Fit{originX: x, originY: y}
 	} else {
-		decay := math.Exp2(-at.Sub(f.last).Hours() / halfLife.Hours())
-		for _, sum := range []*float64{&f.w, &f.x, &f.y, &f.xx, &f.xy, &f.yy, &f.count} {
+		for _, sum := range []*float64{&f.w, &f.x, &f.y, &f.xx, &f.xy, &f.yy} {
 			*sum *= decay
 		}
 	}
 	f.last = at
-	x, y = x-f.reference, y-f.scale
+	x, y = x-f.originX, y-f.originY
 	f.w++
-	f.count++
 	f.x += x
 	f.y += y
 	f.xx += x * x
@@ -52,7 +53,7 @@ type Line struct {
 	Error, SlopeError float64
 	// MeanX and MeanY are in the middle of the observations, Spread is the standard deviation of x.
 	MeanX, MeanY, Spread float64
-	// Observations counts those that still weigh.
+	// Observations counts them by their weight.
 	Observations float64
 }
 
@@ -66,7 +67,7 @@ func (f *Fit) Line() (Line, bool) {
 	}
 	mx, my := f.x/f.w, f.y/f.w
 	sxx, sxy, syy := f.xx/f.w-mx*mx, f.xy/f.w-mx*my, f.yy/f.w-my*my
-	l := Line{MeanX: mx + f.reference, MeanY: my + f.scale, Observations: f.count}
+	l := Line{MeanX: mx + f.originX, MeanY: my + f.originY, Observations: f.w}
 	if sxx <= 1e-18*l.MeanX*l.MeanX {
 		return l, false
 	}
