@@ -137,6 +137,8 @@ func container(c vpav1.ContainerResourcePolicy) func(*vpav1.VerticalPodAutoscale
 	}
 }
 
+func quantityOf(text string) resource.Quantity { return resource.MustParse(text) }
+
 func ptr[T any](v T) *T { return &v }
 
 // TestMigrateAccountsForEveryField fails when a release of the VerticalPodAutoscaler has a field that the case "every field" does
