@@ -14,6 +14,7 @@ import (
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/balance"
+	"github.com/yagura-dev/yagura/autoscaler/vertical"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -270,25 +271,34 @@ func TestGrowth(t *testing.T) {
 	}
 }
 
-func TestHold(t *testing.T) {
+func TestReplicasBoundTheCPUOfPods(t *testing.T) {
 	tests := map[string]struct {
-		growth            v1alpha1.Growth
-		current           int32
-		request, estimate float64
-		held              bool
+		growth  v1alpha1.Growth
+		current int32
+		cpu     *float64
+		held    bool
+		want    float64 // of an estimate of 400m for the container of 200m
 	}{
-		"growth above the reference":           {v1alpha1.GrowthAuto, 4, 0.5, 0.8, true},
-		"growth below the reference":           {v1alpha1.GrowthAuto, 4, 0.2, 0.4, false},
-		"shrinking":                            {v1alpha1.GrowthAuto, 4, 0.5, 0.3, false},
-		"no more replicas":                     {v1alpha1.GrowthAuto, 10, 0.5, 0.8, false},
-		"a policy that keeps the size of pods": {v1alpha1.GrowthReplicas, 4, 0.5, 0.3, true},
-		"pods grow":                            {v1alpha1.GrowthPods, 4, 0.5, 0.8, false},
+		"replicas take more load":              {v1alpha1.GrowthAuto, 4, ptr(1.0), false, 0.2},
+		"no more replicas":                     {v1alpha1.GrowthAuto, 10, ptr(2.5), false, 0.4},
+		"replicas follow nothing":              {v1alpha1.GrowthAuto, 4, nil, false, 0.4},
+		"a policy that keeps the size of pods": {v1alpha1.GrowthReplicas, 4, ptr(1.0), true, 0.2},
+		"pods grow":                            {v1alpha1.GrowthPods, 4, ptr(1.0), false, 0.4},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			d := balance.Decide(balance.Input{Now: now, Policy: policy(tc.growth), Template: template("500m"), Current: tc.current,
-				CPU: ptr(0.25 * float64(tc.current)), Request: tc.request, Estimate: tc.estimate}, &balance.Memory{})
+			d := balance.Decide(balance.Input{Now: now, Policy: policy(tc.growth), Template: template("200m", "300m"), Current: tc.current, CPU: tc.cpu}, &balance.Memory{})
 			assert.Equal(t, tc.held, d.HoldCPU != "", d.HoldCPU)
+			got := d.Cap("a", vertical.Estimate{Target: 0.4, Floor: 0.3, Upper: 0.5, Reason: "the peak of a day"})
+			assert.InDelta(t, tc.want, got.Target, 1e-12)
+			assert.LessOrEqual(t, got.Floor, got.Target)
+			small := vertical.Estimate{Target: 0.1, Reason: "the peak of a day"}
+			assert.Equal(t, small, d.Cap("a", small))
+			other := vertical.Estimate{Target: 9, Reason: "the peak of a day"}
+			assert.Equal(t, other, d.Cap("other", other))
+			if tc.want < 0.4 {
+				assert.Contains(t, got.Reason, "the peak of a day; no more than the reference of 200m, since more load is met with replicas: ")
+			}
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
+	"github.com/yagura-dev/yagura/autoscaler/vertical"
 )
 
 // settling is how long pods go on being as large as the highest load within it asks for, once they have grown.
@@ -29,9 +30,8 @@ type Input struct {
 	Current int32
 	// CPU is what all pods use together of what the CPU target is about, in cores; nil unless it is known and fresh.
 	CPU *float64
-	// Request is what a pod requests of it, the highest over the pods, and Estimate what usage alone asks for; in cores, 0 when
-	// it is not known.
-	Request, Estimate float64
+	// Request is what a pod requests of it in the mean, in cores; 0 when it is not known.
+	Request float64
 	// Memory is what all pods use together, in bytes; Work the load that they share, such as requests per second; Latency in
 	// seconds. Each is nil when it is not known.
 	Memory, Work, Latency *float64
@@ -77,8 +77,23 @@ type Decision struct {
 	Growth       v1alpha1.Growth
 	Code, Reason string
 	Evidence     Evidence
-	// HoldCPU goes into sizing.Input: why the CPU of pods does not change now, empty when it may.
+	// HoldCPU goes into sizing.Input: why the CPU of pods does not change, empty when it may.
 	HoldCPU string
+	// LargestCPU is up to where the CPU of a container follows its usage, by name and in cores, while more load is met with
+	// replicas; see Cap.
+	LargestCPU map[string]float64
+}
+
+// Cap bounds an estimate of a container's CPU. Until more replicas are there, pods use more than their target; a request beyond the
+// reference would only follow what replicas are about to take away.
+func (d *Decision) Cap(container string, e vertical.Estimate) vertical.Estimate {
+	most, ok := d.LargestCPU[container]
+	if !ok || e.Target <= most {
+		return e
+	}
+	e.Reason = fmt.Sprintf("%s; no more than the reference of %s, since %s", e.Reason, cores(most), d.Reason)
+	e.Target, e.Floor, e.Lower = most, math.Min(e.Floor, most), math.Min(e.Lower, most)
+	return e
 }
 
 // Decide keeps references and chooses what more load is met with. It is to be called before the decisions on replicas and on sizes,
@@ -139,7 +154,14 @@ func (m *Memory) grow(in *Input, o *v1alpha1.Objective, d *Decision) {
 	if move, ok := m.move(in, o, c, &d.Evidence); ok {
 		d.Moves = append(d.Moves, move)
 	}
-	d.HoldCPU = m.hold(in, o, c, d.Reason)
+	if c.growth != v1alpha1.GrowthReplicas || in.CPU == nil || in.Current >= in.Policy.Spec.Horizontal.Max {
+		// Nothing takes load from these pods.
+		return
+	}
+	if c.code == CodePolicy {
+		d.HoldCPU = d.Reason
+	}
+	d.LargestCPU = shares(in.Template, o, m.references[o.Name])
 }
 
 // move follows the load with the reference: up where pods grow, and back down to what is declared when fewer pods of the size are not
@@ -197,21 +219,6 @@ func (m *Memory) want(at time.Time, cores float64) {
 }
 
 func (m *Memory) highestWant() float64 { return m.wants[0].cores }
-
-// hold keeps pods from growing where more load is met with replicas and there may be more of them. Requests below the reference
-// follow usage freely, since replicas are not added before pods use what the reference has.
-func (m *Memory) hold(in *Input, o *v1alpha1.Objective, c choice, reason string) string {
-	if c.growth != v1alpha1.GrowthReplicas || c.code == CodeBoth || in.Current >= in.Policy.Spec.Horizontal.Max {
-		return ""
-	}
-	if c.code == CodePolicy {
-		return reason
-	}
-	if in.Request > 0 && in.Request >= float64(m.references[o.Name].milli)/1000 && in.Estimate > in.Request {
-		return reason
-	}
-	return ""
-}
 
 func cores(v float64) string {
 	if v < 1 {

@@ -8,6 +8,6 @@
 //   - more load is met with replicas or with larger pods, by a rule that compares what was measured: what a replica costs whatever
 //     its load, and how latency depends on the size of pods.
 //
-// It is pure: values and a time in, values with reasons out. It imports api, decision, horizontal and Kubernetes' types. Package
+// It is pure: values and a time in, values with reasons out. It imports api, horizontal, vertical and Kubernetes' types. Package
 // workload imports it.
 package balance

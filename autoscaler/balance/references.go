@@ -139,6 +139,24 @@ func declaredFor(template *corev1.PodTemplateSpec, o *v1alpha1.Objective) int64 
 	return requests[pod.Name]
 }
 
+// shares is what each container has of a reference, as the manifest divides it; nil where that is not known.
+func shares(template *corev1.PodTemplateSpec, o *v1alpha1.Objective, r reference) map[string]float64 {
+	if template == nil || r.declared == 0 {
+		return nil
+	}
+	parts := map[string]float64{}
+	for _, list := range [][]corev1.Container{template.Spec.Containers, template.Spec.InitContainers} {
+		for i := range list {
+			request := list[i].Resources.Requests[corev1.ResourceName(o.Resource.Name)]
+			counts := o.Resource.Container == "" || o.Resource.Container == list[i].Name
+			if milli := request.MilliValue(); counts && milli > 0 {
+				parts[list[i].Name] = float64(r.milli) / 1000 * float64(milli) / float64(r.declared)
+			}
+		}
+	}
+	return parts
+}
+
 func meanRequest(pods []*corev1.Pod, o *v1alpha1.Objective) (int64, bool) {
 	requests, err := horizontal.Requests(pods, o.Resource.Container, corev1.ResourceName(o.Resource.Name))
 	if err != nil || len(requests) == 0 {
