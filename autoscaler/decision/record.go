@@ -57,7 +57,8 @@ const (
 	Invalid State = "Invalid"
 )
 
-// Verdict is what one rule said. From is the number of replicas before the rule and To the one after it.
+// Verdict is what one rule said. From is the number of replicas before the rule and To the one after it; in a vertical decision, the
+// number of pods that were to be changed.
 type Verdict struct {
 	Rule   string `json:"rule"`
 	Action Action `json:"action"`

@@ -106,6 +106,74 @@ func TestHolds(t *testing.T) {
 	}
 }
 
+// sizing is a vertical decision about one container.
+func sizing(tick int) *Record {
+	usage, request, limit, recommended := 0.1*float64(tick), 1.0, 2.0, 0.5+0.001*float64(tick)
+	desired, desiredLimit := 0.5, 1.0
+	return &Record{Namespace: "shop", Name: "checkout", Time: start.Add(time.Duration(tick) * time.Second), Outcome: Held, Code: "BrakeClosed", Direction: Vertical,
+		Sizes: []Size{{Container: "web", Resource: "cpu", Usage: &usage, Request: &request, Limit: &limit, Recommended: &recommended,
+			Desired: &desired, DesiredLimit: &desiredLimit, State: Fresh, Verdicts: []SizeVerdict{{Rule: "estimate", From: 1, To: recommended}}}},
+		Pods: []PodAction{{Pod: "web-0", Method: InPlace, Result: Pending, Code: "Sent"}}}
+}
+
+func TestWhatMakesAVerticalDecisionAnother(t *testing.T) {
+	other := 0.75
+	tests := map[string]struct {
+		alter func(*Record)
+		want  bool
+	}{
+		"other usage and another recommendation": {func(*Record) {}, false},
+		"other words":                            {func(r *Record) { r.Sizes[0].Reason, r.Pods[0].Reason = "other", "other" }, false},
+		"another confidence":                     {func(r *Record) { r.Sizes[0].Confidence = 0.9 }, false},
+		"another request in force":               {func(r *Record) { r.Sizes[0].Request = &other }, true},
+		"another limit in force":                 {func(r *Record) { r.Sizes[0].Limit = nil }, true},
+		"another size":                           {func(r *Record) { r.Sizes[0].Desired = &other }, true},
+		"no size any more":                       {func(r *Record) { r.Sizes[0].Desired = nil }, true},
+		"another limit":                          {func(r *Record) { r.Sizes[0].DesiredLimit = &other }, true},
+		"stale usage":                            {func(r *Record) { r.Sizes[0].State = Stale }, true},
+		"another role":                           {func(r *Record) { r.Sizes[0].Role = "leader" }, true},
+		"one container more":                     {func(r *Record) { r.Sizes = append(r.Sizes, Size{Container: "log"}) }, true},
+		"another result at a pod":                {func(r *Record) { r.Pods[0].Result = Done }, true},
+		"another pod":                            {func(r *Record) { r.Pods[0].Pod = "web-1" }, true},
+		"another cause at a pod":                 {func(r *Record) { r.Pods[0].Code = "PodDisruptionBudget" }, true},
+		"nothing done any more":                  {func(r *Record) { r.Pods = nil }, true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			var tracker Tracker
+			tracker.Observe(sizing(0))
+			r := sizing(1)
+			tc.alter(r)
+			assert.Equal(t, tc.want, tracker.Observe(r).Different)
+		})
+	}
+}
+
+func TestVerticalHolds(t *testing.T) {
+	var tracker Tracker
+	steps := []struct {
+		outcome     Outcome
+		code        string
+		enter, left bool
+	}{
+		{Unchanged, "Fits", false, false},
+		{Held, "LargestNode", true, false},
+		{Held, "LargestNode", false, false},
+		{Held, "Quota", true, false},
+		{Resized, "OOM", false, true},
+		{RolledBack, "RolledBack", false, false},
+		{Held, "StartingUp", true, false},
+		{Unchanged, "Fits", false, true},
+	}
+	for i, step := range steps {
+		r := sizing(i)
+		r.Outcome, r.Code = step.outcome, step.code
+		got := tracker.Observe(r)
+		assert.Equal(t, step.enter, got.EnteredHold, "step %d", i)
+		assert.Equal(t, step.left, got.LeftHold, "step %d", i)
+	}
+}
+
 func TestJSON(t *testing.T) {
 	value, age, replicas := 83.2, 0.8, int32(5)
 	r := Record{Namespace: "shop", Name: "checkout", Target: Target{"apps/v1", "Deployment", "checkout"}, Mode: "Apply", Time: start,

@@ -75,7 +75,7 @@ func (p *roleContainers) fit() {
 	for _, r := range p.resources() {
 		eachRange(p.in.Bounds.Ranges, corev1.LimitTypePod, func(item *corev1.LimitRangeItem) { p.withinRange(r, item) })
 	}
-	p.nodes()
+	p.boosts(p.node())
 }
 
 // withinRange keeps a pod's requests and limits within a limit range for pods.
@@ -167,8 +167,9 @@ func (s *size) cap(limit float64, rule, code, reason string) {
 	s.settle()
 }
 
-// nodes keeps a pod schedulable: on the largest node that there is, or on the largest that could be had.
-func (p *roleContainers) nodes() {
+// node keeps a pod schedulable: on the largest node that there is, or on the largest that could be had. It returns that node, nil when
+// none is known.
+func (p *roleContainers) node() corev1.ResourceList {
 	bounds := &p.in.Bounds
 	best, name := bounds.LargestNode, "the largest node"
 	if bounds.NodeName != "" {
@@ -178,7 +179,7 @@ func (p *roleContainers) nodes() {
 		best, name = bounds.LargestOffer, "the largest node to be had"
 	}
 	if len(best) == 0 {
-		return
+		return nil
 	}
 	for _, r := range p.resources() {
 		room, known := best[r]
@@ -189,7 +190,7 @@ func (p *roleContainers) nodes() {
 		has := amount(corev1.ResourceList{r: room}, r)
 		p.shrink(r, (has-p.overhead(r))/p.surplus(r), "node", "LargestNode", fmt.Sprintf("%s has %s for a pod", name, text(r, has)))
 	}
-	p.boosts(best)
+	return best
 }
 
 // room is how much of what a pod asks for a node has, of the resource of which it has the least; 0 when there is no node.
