@@ -168,7 +168,8 @@ func (r *replacement) role() string {
 	return sizing.DefaultRole
 }
 
-// lacks compares the requests of a pod that would be created with those wanted, and says what is missing. A container may come with what it should have while it starts.
+// lacks compares the requests of a pod that would be created with those wanted, and says what is missing. A container may come with what its role should have by the
+// decision, which this one pod was perhaps not to get in full, and with what it should have while it starts.
 func (r *replacement) lacks(pod *corev1.Pod) string {
 	role := r.role()
 	for _, name := range slices.Sorted(maps.Keys(r.step.Containers)) {
@@ -176,13 +177,13 @@ func (r *replacement) lacks(pod *corev1.Pod) string {
 		if !ok {
 			return fmt.Sprintf("it would have no container %s", name)
 		}
-		var startup corev1.ResourceList
+		var decided, startup corev1.ResourceList
 		for i := range r.t.Sizes {
 			if s := &r.t.Sizes[i]; s.Container == name && s.Role == role {
-				startup = s.Startup
+				decided, startup = s.Requests, s.Startup
 			}
 		}
-		if text := lacksOf(name, container.Resources.Requests, r.step.Containers[name].Requests, startup); text != "" {
+		if text := lacksOf(name, container.Resources.Requests, r.step.Containers[name].Requests, decided, startup); text != "" {
 			return text
 		}
 	}
@@ -191,18 +192,21 @@ func (r *replacement) lacks(pod *corev1.Pod) string {
 		if pod.Spec.Resources != nil {
 			has = pod.Spec.Resources.Requests
 		}
-		return lacksOf("the pod itself", has, r.step.PodResources.Requests, nil)
+		return lacksOf("the pod itself", has, r.step.PodResources.Requests)
 	}
 	return ""
 }
 
-func lacksOf(owner string, has, want, startup corev1.ResourceList) string {
+func lacksOf(owner string, has, want corev1.ResourceList, also ...corev1.ResourceList) string {
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		now, wanted := has[name], want[name]
 		if now.Cmp(wanted) == 0 {
 			continue
 		}
-		if boost, ok := startup[name]; ok && now.Cmp(boost) == 0 {
+		if slices.ContainsFunc(also, func(list corev1.ResourceList) bool {
+			other, ok := list[name]
+			return ok && now.Cmp(other) == 0
+		}) {
 			continue
 		}
 		return fmt.Sprintf("%s would request %s of %s, not %s", owner, quantityText(has, name), name, wanted.String())

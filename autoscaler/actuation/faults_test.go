@@ -132,6 +132,8 @@ func TestASlowAPIServerHoldsNothingUp(t *testing.T) {
 	}
 	assert.Equal(t, map[string]int{"Sent": 2, "Queued": 2}, codes)
 
+	w.eventually("both are sent", func() bool { return held.Load() == 2 })
+
 	// As long as nothing was answered, nobody waits: the clock stands still.
 	actions = w.x.Execute(t.Context(), target, steps)
 	assert.Equal(t, "Sent", actions[0].Code)

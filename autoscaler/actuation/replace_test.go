@@ -11,6 +11,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -159,14 +160,13 @@ func TestPodsThatAreNeverEvicted(t *testing.T) {
 
 	work := podTemplate("job")
 	work.Spec.RestartPolicy = corev1.RestartPolicyNever
+	work.Spec.NodeSelector = map[string]string{"no": "such-node"} // a simulated node would end them at once
 	_, err = w.kube.BatchV1().Jobs(w.namespace).Create(t.Context(), &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: "job"},
 		Spec: batchv1.JobSpec{Template: work, Parallelism: ptr.To(int32(2)), Completions: ptr.To(int32(2))}}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	var job []*corev1.Pod
 	w.eventually("the job's pods", func() bool { job = w.pods("job"); return len(job) == 2 })
-	if !finished(job[0]) { // a simulated node ends them when it likes
-		w.blocked(w.target(1, job...), recreate(job[0], want), "Job", "would lose its work")
-	}
+	w.blocked(w.target(2, job...), recreate(job[0], want), "Job", "would lose its work")
 }
 
 func TestTheOnlyReplicaIsRolledOut(t *testing.T) {
@@ -218,11 +218,14 @@ func TestWhatCannotSurgeStays(t *testing.T) {
 
 	web := w.deployment("web", 1)[0]
 	edit := func(change func(*appsv1.Deployment)) {
-		d, err := w.kube.AppsV1().Deployments(w.namespace).Get(t.Context(), "web", metav1.GetOptions{})
-		require.NoError(t, err)
-		change(d)
-		_, err = w.kube.AppsV1().Deployments(w.namespace).Update(t.Context(), d, metav1.UpdateOptions{})
-		require.NoError(t, err)
+		w.eventually("edited", func() bool {
+			d, err := w.kube.AppsV1().Deployments(w.namespace).Get(t.Context(), "web", metav1.GetOptions{})
+			require.NoError(t, err)
+			change(d)
+			_, err = w.kube.AppsV1().Deployments(w.namespace).Update(t.Context(), d, metav1.UpdateOptions{})
+			require.True(t, err == nil || apierrors.IsConflict(err), err)
+			return err == nil
+		})
 		w.eventually("seen", func() bool {
 			d, err := w.kube.AppsV1().Deployments(w.namespace).Get(t.Context(), "web", metav1.GetOptions{})
 			return err == nil && d.Status.ObservedGeneration == d.Generation

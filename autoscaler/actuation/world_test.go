@@ -119,6 +119,7 @@ func (w *world) restart() {
 		w.x.Wait()
 	}
 	w.config.Wait = model.Duration(time.Second) // of a clock that stands still
+	w.config.Timeout = model.Duration(time.Minute)
 	w.x = New(w.config, Dependencies{Kube: w.own, Clock: w.clock, Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry())})
 }
 
