@@ -80,13 +80,25 @@ func code(name, otherwise string) string {
 	return name
 }
 
-// confidence limits how far below what the manifest declares a request goes while little is known: by the square of what is missing
-// to full confidence. Whoever wrote the manifest knew something; the longer the history, the less that counts. Growth is free.
+// earlyMargin is how many times its newest usage a container may request at least, however little is known.
+const earlyMargin = 1.5
+
+// confidence limits how far a request leaves what the manifest declares while little is known, by the square of what is missing to
+// full confidence. Whoever wrote the manifest knew something; the longer the history, the less that counts. Growth for what was
+// measured is free; growth for what a model expects beyond that is limited alike, since a model that saw a few samples has wide
+// margins.
 func confidence(rule string, s *size) {
 	missing := 1 - s.reading.Confidence
-	if floor := min(s.declared*missing*missing, s.before); s.value < floor {
+	missing *= missing
+	if floor := min(s.declared*missing, s.before); s.value < floor {
 		s.change(rule, "ShortHistory", floor, fmt.Sprintf("confidence is %s, so no less than %s of the declared %s",
-			percent(s.reading.Confidence), percent(missing*missing), text(s.resource(), s.declared)))
+			percent(s.reading.Confidence), percent(missing), text(s.resource(), s.declared)))
+	}
+	measured := max(s.declared, earlyMargin*s.reading.Usage)
+	// Not less than the request before either, or it would come and go with every sample.
+	if ceiling := max(s.before, measured+(s.value-measured)*(1-missing)); s.value > ceiling && !s.urgent {
+		s.change(rule, "ShortHistory", ceiling, fmt.Sprintf("confidence is %s, so no more than %s by a usage of %s",
+			percent(s.reading.Confidence), text(s.resource(), ceiling), text(s.resource(), s.reading.Usage)))
 	}
 }
 
