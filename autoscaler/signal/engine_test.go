@@ -93,6 +93,8 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/prometheus/api/v1/query":
 		s.prometheus(r.Context(), w, query)
+	case "/prometheus/api/v1/query_range":
+		s.prometheusRange(w, r)
 	case "/loki/api/v1/query":
 		if strings.HasPrefix(query, "{") {
 			answerWith(w, "streams", []any{})
@@ -147,6 +149,28 @@ func (s *service) prometheus(ctx context.Context, w http.ResponseWriter, query s
 	answerWith(w, string(result.Value.Type()), encode(result.Value))
 }
 
+func (s *service) prometheusRange(w http.ResponseWriter, r *http.Request) {
+	at := func(name string) time.Time {
+		v, _ := strconv.ParseFloat(r.FormValue(name), 64)
+		return time.UnixMilli(int64(v * 1000))
+	}
+	step, _ := strconv.ParseFloat(r.FormValue("step"), 64)
+	q, err := s.engine.NewRangeQuery(r.Context(), s.storage, nil, r.FormValue("query"), at("start"), at("end"), time.Duration(step*float64(time.Second)))
+	if err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		_ = json.NewEncoder(w).Encode(map[string]string{"status": "error", "errorType": "bad_data", "error": err.Error()})
+		return
+	}
+	defer q.Close()
+	result := q.Exec(r.Context())
+	if result.Err != nil {
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		_ = json.NewEncoder(w).Encode(map[string]string{"status": "error", "errorType": "execution", "error": result.Err.Error()})
+		return
+	}
+	answerWith(w, string(result.Value.Type()), encode(result.Value))
+}
+
 // encode gives a value the form that Prometheus' API gives it.
 func encode(v any) any {
 	pair := func(ts int64, f float64) []any {
@@ -163,6 +187,16 @@ func encode(v any) any {
 				series["value"] = pair(sample.T, sample.F)
 			}
 			list = append(list, series)
+		}
+		return list
+	case promql.Matrix:
+		list := []any{}
+		for _, series := range v {
+			values := []any{}
+			for _, p := range series.Floats {
+				values = append(values, pair(p.T, p.F))
+			}
+			list = append(list, map[string]any{"metric": series.Metric.Map(), "values": values})
 		}
 		return list
 	case promql.Scalar:
