@@ -230,8 +230,10 @@ func (f *Feeder) measureAll(ctx context.Context) {
 	workloads := f.all()
 	now := f.deps.Clock.Now()
 	pods, resources := f.measurable(workloads, now)
-	if err := f.findResolution(ctx, pods); err != nil && ctx.Err() == nil {
-		f.log.Warn("cannot find out how far samples lie apart", "err", err)
+	if len(pods) > 0 {
+		if err := f.findResolution(ctx, batchSelector(pods[:min(len(pods), 50)])); err != nil && ctx.Err() == nil {
+			f.log.Warn("cannot measure well", "err", err)
+		}
 	}
 	m, err := f.measure(ctx, pods, resources)
 	if ctx.Err() != nil {

@@ -20,6 +20,9 @@ func (f *Feeder) read(ctx context.Context, q wish) (*history, error) {
 	if err := f.readAggregates(ctx, q, h); err != nil {
 		return nil, err
 	}
+	if err := f.findResolution(ctx, patternSelector(alternatives([]string{q.workload.Namespace}), q.roles[sizing.DefaultRole])); err != nil {
+		return nil, err
+	}
 	aggregates := 0
 	for _, points := range h.points {
 		aggregates = max(aggregates, len(points))

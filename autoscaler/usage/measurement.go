@@ -169,18 +169,23 @@ func batchSelector(pods []podName) selector {
 // resolutionLife is how long what was found out about the distance of samples is believed.
 const resolutionLife = 10 * time.Minute
 
-// findResolution finds out how far samples lie apart, since a rate needs several of them: a second with our own collector, 15 or 30 with
-// Prometheus.
-func (f *Feeder) findResolution(ctx context.Context, pods []podName) error {
+// assumedSpacing is how far samples are taken to lie apart until it is known: as far as Prometheus takes them.
+const assumedSpacing = 15 * time.Second
+
+// findResolution finds out how far samples of pods lie apart, since a rate needs several of them: a second with our own collector, 15 or 30
+// with Prometheus.
+func (f *Feeder) findResolution(ctx context.Context, s selector) error {
 	now := f.deps.Clock.Now()
-	if age := now.Sub(time.Unix(0, f.resolvedAt.Load())); age >= 0 && age < resolutionLife || len(pods) == 0 {
+	if age := now.Sub(time.Unix(0, f.resolvedAt.Load())); age >= 0 && age < resolutionLife {
 		return nil
 	}
 	const over = 2 * time.Minute
-	s := batchSelector(pods[:min(len(pods), 50)])
 	points, err := f.deps.Signals.Tick().Vector(ctx, "max(count_over_time("+s.over("container_memory_working_set_bytes", over)+"))")
-	if err != nil || len(points) != 1 || !(points[0].Value >= 1) {
-		return err
+	if err != nil {
+		return fmt.Errorf("find out how far samples lie apart: %w", err)
+	}
+	if len(points) != 1 || !(points[0].Value >= 1) {
+		return nil
 	}
 	f.resolution.Store(int64(max(time.Second, time.Duration(float64(over)/points[0].Value).Round(time.Second))))
 	f.resolvedAt.Store(now.UnixNano())
@@ -192,5 +197,10 @@ func (f *Feeder) window() time.Duration {
 	return max(time.Duration(f.cfg.Interval), 4*f.spacing())
 }
 
-// spacing is how far samples lie apart, a second until it is known.
-func (f *Feeder) spacing() time.Duration { return max(time.Second, time.Duration(f.resolution.Load())) }
+// spacing is how far samples lie apart.
+func (f *Feeder) spacing() time.Duration {
+	if known := f.resolution.Load(); known > 0 {
+		return time.Duration(known)
+	}
+	return assumedSpacing
+}

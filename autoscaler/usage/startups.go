@@ -87,9 +87,13 @@ func (w *workload) wantsStarts(container string) bool {
 
 // measureStart reads how one start went.
 func (f *Feeder) measureStart(ctx context.Context, w *workload, pod, container string, started time.Time) {
+	s := podSelector([]string{w.key.Namespace}, []string{pod})
+	if err := f.findResolution(ctx, s); err != nil {
+		f.deps.Metrics.starts.WithLabelValues("failed").Inc()
+		return
+	}
 	step := max(time.Second, f.spacing())
 	window := max(5*time.Second, 4*f.spacing())
-	s := podSelector([]string{w.key.Namespace}, []string{pod})
 	s = selector(fmt.Sprintf("%s,container=~%s", s, strconv.Quote(regexp.QuoteMeta(container))))
 	series, err := f.deps.Signals.Range(ctx, signal.RangeQuery{
 		Query: "max(rate(" + s.over("container_cpu_usage_seconds_total", window) + "))",
