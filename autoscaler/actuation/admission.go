@@ -64,7 +64,7 @@ type template struct {
 	deployment string
 }
 
-var errNoTemplate = errors.New("what its controller makes pods from is unknown")
+var errNoTemplate = errors.New("what new pods would be made from is unknown")
 
 // template reads the pod's controller.
 func (r *replacement) template(ctx context.Context) (*template, error) {
@@ -104,7 +104,7 @@ func (r *replacement) template(ctx context.Context) (*template, error) {
 	case err != nil:
 		return nil, err
 	case uid != owner.UID:
-		return nil, fmt.Errorf("%s %s is another one by now", owner.Kind, owner.Name)
+		return nil, fmt.Errorf("%s %s is another one by now: %w", owner.Kind, owner.Name, errNoTemplate)
 	case result.spec == nil:
 		return nil, fmt.Errorf("%s %s: %w", owner.Kind, owner.Name, errNoTemplate)
 	}
@@ -138,7 +138,8 @@ func (r *replacement) successor(t *template) *corev1.Pod {
 	return pod
 }
 
-// admitted asks the API server whether the pod's successor would be admitted, and compares what it would get with what the step wants it to have.
+// admitted asks the API server whether the pod's successor would be admitted, and compares what it would get with what the step
+// wants it to have.
 func (x *Executor) admitted(ctx context.Context, r *replacement, t *template) verdict {
 	key := string(t.owner.UID) + "/" + r.role() + "/" + fingerprint(r.step)
 	if v, ok := x.admissions.get(key, r.now); ok {
@@ -168,8 +169,9 @@ func (r *replacement) role() string {
 	return sizing.DefaultRole
 }
 
-// lacks compares the requests of a pod that would be created with those wanted, and says what is missing. A container may come with what its role should have by the
-// decision, which this one pod was perhaps not to get in full, and with what it should have while it starts.
+// lacks compares the requests of a pod that would be created with those wanted, and says what is missing. A container may come
+// with what its role should have by the decision, which this one pod was perhaps not to get in full, and with what it should
+// have while it starts.
 func (r *replacement) lacks(pod *corev1.Pod) string {
 	role := r.role()
 	for _, name := range slices.Sorted(maps.Keys(r.step.Containers)) {

@@ -44,8 +44,8 @@ func (b *brake) state(now time.Time) (open bool, reason string) {
 	return open, reason
 }
 
-// take counts a pod. It returns whether the pod may be changed, and whether it was not counted before. Whoever is urgent passes; so does
-// whoever takes back a change that is counted already.
+// take counts a pod. It returns whether the pod may be changed, and whether it was not counted before. Whoever is urgent passes;
+// so does whoever takes back a change that is counted already.
 func (b *brake) take(pod types.UID, now time.Time, urgent, rollBack bool) (allowed, added bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -128,8 +128,8 @@ type rate struct {
 	times []time.Time // within the last minute, oldest first
 }
 
-// newRate makes a rate. What happened before this process began is unknown, so it supposes that its predecessor used the rate up evenly: one is
-// free at once, and the others become so one after the other within a minute.
+// newRate makes a rate. What happened before this process began is unknown, so it supposes that its predecessor used the rate up
+// evenly: one is free at once, and the others become so one after the other within a minute.
 func newRate(limit int, c clock.PassiveClock) *rate {
 	r := &rate{limit: limit}
 	now := c.Now()

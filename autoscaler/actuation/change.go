@@ -7,14 +7,16 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/yagura-dev/yagura/autoscaler/sizing"
 )
 
 // ResizedAnnotation is where a pod says when it was last resized and from what. Its value is a JSON object:
 //
-//	time      RFC 3339
-//	from      by container: requests and limits before
-//	pod       the pod's own requests and limits before, absent when it had none
-//	rollBack  true when the resize took an earlier one back
+// 	time      RFC 3339
+// 	from      by container: requests and limits before
+// 	pod       the pod's own requests and limits before, absent when it had none
+// 	rollBack  true when the resize took an earlier one back
 //
 // It is written before the resize, since the resize subresource changes no metadata and what a pod had before must not be lost
 // with the process that knew it.
@@ -69,6 +71,24 @@ func ChangeOf(pod *corev1.Pod) (Change, bool) {
 		return c, true
 	}
 	return Change{}, false
+}
+
+// Step returns the step that made the change, of the pod as it was before: what sizing.Memory wants to be told, be it that the
+// resize was just accepted or that an earlier process did it.
+func (c Change) Step(pod *corev1.Pod) sizing.Step {
+	before := pod.DeepCopy()
+	step := sizing.Step{Pod: before, Containers: map[string]corev1.ResourceRequirements{}, InPlace: true, RollBack: c.RollBack}
+	for name, from := range c.From {
+		if now, ok := containerOf(pod, name); ok {
+			step.Containers[name] = *now.Resources.DeepCopy()
+			was, _ := containerOf(before, name)
+			was.Resources.Requests, was.Resources.Limits = from.Requests, from.Limits
+		}
+	}
+	if c.Pod != nil {
+		step.PodResources, before.Spec.Resources = pod.Spec.Resources, c.Pod
+	}
+	return step
 }
 
 // changeFor describes the resize of a pod by the given difference.

@@ -37,6 +37,17 @@ func TestChangeOf(t *testing.T) {
 	}
 }
 
+func TestTheStepOfAChange(t *testing.T) {
+	pod := annotated(`{"time":"2026-11-23T12:00:00Z","from":{"main":{"requests":{"cpu":"50m","memory":"32Mi"},"limits":{"memory":"32Mi"}}},"rollBack":true}`)
+	c, ok := ChangeOf(pod)
+	require.True(t, ok)
+	step := c.Step(pod)
+	assert.True(t, step.RollBack)
+	assert.True(t, sameResources(sizes("50m", "32Mi"), step.Pod.Spec.Containers[0].Resources))
+	assert.True(t, sameResources(sizes("100m", "64Mi"), step.Containers["main"]))
+	assert.True(t, sameResources(sizes("100m", "64Mi"), pod.Spec.Containers[0].Resources), "the cache's pod stays as it is")
+}
+
 func FuzzParseChange(f *testing.F) {
 	f.Add(`{"time":"2026-11-23T12:00:00Z","from":{"main":{"requests":{"cpu":"50m","memory":"64Mi"},"limits":{"memory":"64Mi"}}},"pod":{"requests":{"cpu":"1"}},"rollBack":true}`)
 	f.Add(`{}`)

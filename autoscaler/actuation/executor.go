@@ -80,15 +80,15 @@ func (x *Executor) Brake(now time.Time) sizing.Brake {
 	return sizing.Brake{Open: open, Reason: reason}
 }
 
-// Changed returns when a pod's sizes were last changed by this autoscaler, the zero time when they were not, and what its changed containers had
-// before. What it returns must not be changed.
+// Changed returns when a pod's sizes were last changed by this autoscaler, the zero time when they were not, and what its
+// changed containers had before. What it returns must not be changed.
 func (x *Executor) Changed(pod *corev1.Pod) (time.Time, map[string]corev1.ResourceRequirements) {
 	c, _ := x.Change(pod)
 	return c.Time, c.From
 }
 
-// Change returns the last resize of a pod: as this process did it, even if the pod as given does not show it yet, or else as the pod's annotation
-// tells it.
+// Change returns the last resize of a pod: as this process did it, even if the pod as given does not show it yet, or else as the
+// pod's annotation tells it.
 func (x *Executor) Change(pod *corev1.Pod) (Change, bool) {
 	x.mu.Lock()
 	w := x.pods[pod.UID]
@@ -114,12 +114,13 @@ func (x *Executor) index(pod types.UID, w *workload) {
 	}
 }
 
-// Execute takes steps that a decision about a target asks for, in their order, and returns what came of each; after those, what came of earlier steps that are
-// not asked for any more: calls that were answered only now, and resizes until the node has carried them out, that last time included. It is to be called at
-// each evaluation with whatever steps there are, also with none: the target's pods are counted, and unfinished work is followed and not done twice.
+// Execute takes steps that a decision about a target asks for, in their order, and returns what came of each; after those, what
+// came of earlier steps that are not asked for any more: calls that were answered only now, and resizes until the node has
+// carried them out, that last time included. It is to be called at each evaluation with whatever steps there are, also with
+// none: the target's pods are counted, and unfinished work is followed and not done twice.
 //
-// It waits for what it sends for Config.Wait at most. Calls that take longer go on until ctx ends or they take longer than Config.Timeout, so ctx has to be
-// that of the whole time in which this process leads.
+// It waits for what it sends for Config.Wait at most. Calls that take longer go on until ctx ends or they take longer than
+// Config.Timeout, so ctx has to be that of the whole time in which this process leads.
 func (x *Executor) Execute(ctx context.Context, t Target, steps []sizing.Step) []decision.PodAction {
 	w := x.workload(&t)
 	now := x.deps.Clock.Now()
@@ -185,10 +186,10 @@ func (x *Executor) begin(ctx context.Context, timer clock.Timer, out *bool, urge
 	j.begun = true
 	x.jobs.Go(func() {
 		defer func() { <-slots }()
-		began := time.Now()
+		began := x.deps.Clock.Now()
 		j.run(ctx)
 		close(j.done)
-		if time.Since(began) <= time.Duration(x.cfg.Wait) {
+		if x.deps.Clock.Since(began) <= time.Duration(x.cfg.Wait) {
 			x.slow.Store(false)
 		}
 	})
@@ -213,7 +214,8 @@ func (x *Executor) Forget(namespace, name string) {
 	}
 }
 
-// Wait returns when nothing is under way any more. It is to be called when the context of all calls has ended, and before somebody else begins.
+// Wait returns when nothing is under way any more. It is to be called when the context of all calls has ended, and before
+// somebody else begins.
 func (x *Executor) Wait() { x.jobs.Wait() }
 
 func (x *Executor) workload(t *Target) *workload {
@@ -257,8 +259,8 @@ func (x *Executor) look(w *workload, t *Target, step *sizing.Step, now time.Time
 	return x.prepare(w, t, step, s, want, "", now)
 }
 
-// follow says how far a pod's resize is when it was sent already, and whether it is time for something else; the zero action when it has to be sent.
-// The caller holds the workload's lock.
+// follow says how far a pod's resize is when it was sent already, and whether it is time for something else; the zero action
+// when it has to be sent. The caller holds the workload's lock.
 func (x *Executor) follow(s *podMemory, step *sizing.Step, want string, now time.Time) (_ decision.PodAction, beyond bool) {
 	pod := step.Pod
 	if pod.Generation < s.generation {
@@ -300,8 +302,8 @@ func (x *Executor) settle(s *podMemory, now time.Time) {
 	s.pending = false
 }
 
-// prepare makes the job of a step, unless it is already known that nothing may be done. Why says why a resize in place is out of the question. The caller holds the
-// workload's lock.
+// prepare makes the job of a step, unless it is already known that nothing may be done. Why says why a resize in place is out of
+// the question. The caller holds the workload's lock.
 func (x *Executor) prepare(w *workload, t *Target, step *sizing.Step, s *podMemory, want, why string, now time.Time) (decision.PodAction, *job) {
 	switch {
 	case !step.InPlace && !step.Recreate:

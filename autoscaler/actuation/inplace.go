@@ -17,8 +17,8 @@ import (
 // maxConflicts is how often a change is tried anew because the pod was changed under it.
 const maxConflicts = 4
 
-// change carries one step out: in place if that is possible and otherwise, where it is allowed, by a replacement. Why says why it is already known not to be possible
-// in place, reserved that the workload's place for a replacement is taken for it.
+// change carries one step out: in place if that is possible and otherwise, where it is allowed, by a replacement. Why says why
+// it is already known not to be possible in place, reserved that the workload's place for a replacement is taken for it.
 func (x *Executor) change(ctx context.Context, w *workload, t *Target, step *sizing.Step, why string, reserved bool) decision.PodAction {
 	for range maxConflicts {
 		action, conflict := x.tryChange(ctx, w, t, step, why, reserved)
@@ -62,8 +62,8 @@ func (x *Executor) tryChange(ctx context.Context, w *workload, t *Target, step *
 	return r.run(ctx), false
 }
 
-// restart resizes a pod one of whose containers wants to be restarted for it. That takes the container away for a while, so it needs the permission to replace the pod
-// and what that needs, but for a new pod.
+// restart resizes a pod one of whose containers wants to be restarted for it. That takes the container away for a while, so it
+// needs the permission to replace the pod and what that needs, but for a new pod.
 func (x *Executor) restart(ctx context.Context, w *workload, t *Target, step *sizing.Step, pod *corev1.Pod, d difference, container string) (decision.PodAction, bool) {
 	why := fmt.Sprintf("the resize policy of container %s asks for a restart", container)
 	if !step.Recreate {

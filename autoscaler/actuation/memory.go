@@ -42,7 +42,7 @@ type podMemory struct {
 	retry  time.Time
 	// failures is how often in a row the same step was refused.
 	failures int
-	// change is the last resize by this process, sent when, and generation what the pod had after it.
+	// change is the last resize, sent when this process sent it, zero when a predecessor did, and generation what the pod had after it.
 	change     Change
 	sent       time.Time
 	generation int64
@@ -92,7 +92,7 @@ func (w *workload) learn(x *Executor, t *Target, now time.Time) {
 			s := w.pod(pod)
 			x.index(pod.UID, w)
 			if c, ok := ChangeOf(pod); ok {
-				s.pending = ProgressOf(pod).Result != decision.Done
+				s.change, s.pending = c, ProgressOf(pod).Result != decision.Done
 				x.brake.learn(pod.UID, c.Time, now)
 			}
 		}

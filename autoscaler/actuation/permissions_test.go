@@ -73,7 +73,8 @@ func (w *world) install(document []byte) {
 	require.NoError(w, err)
 }
 
-// TestTheDeployedPermissionsSufficeAndNoMore does everything that there is to do as the deployment's service account, and then what it must not be able to do.
+// TestTheDeployedPermissionsSufficeAndNoMore does everything that there is to do as the deployment's service account, and then
+// what it must not be able to do.
 func TestTheDeployedPermissionsSufficeAndNoMore(t *testing.T) {
 	w := newWorld(t)
 	own := w.asDeployed()

@@ -16,8 +16,9 @@ import (
 	"github.com/yagura-dev/yagura/autoscaler/sizing"
 )
 
-// replacement takes one pod away so that its controller makes another one. It goes through rules that need nothing from the API server, then through a dry
-// run of the pod's successor, and at last through the eviction subresource, where PodDisruptionBudgets have their say.
+// replacement takes one pod away so that its controller makes another one. It goes through rules that need nothing from the API
+// server, then through a dry run of the pod's successor, and at last through the eviction subresource, where
+// PodDisruptionBudgets have their say.
 type replacement struct {
 	x    *Executor
 	w    *workload
@@ -79,11 +80,11 @@ func (r *replacement) run(ctx context.Context) decision.PodAction {
 	if r.surges() {
 		return r.surge(ctx)
 	}
-	template, err := r.template(ctx)
+	made, err := r.template(ctx)
 	if err != nil {
-		return r.failed(ctx, "read what makes the pod", err)
+		return r.withoutTemplate(ctx, err)
 	}
-	if v := r.x.admitted(ctx, r, template); v.code != "" {
+	if v := r.x.admitted(ctx, r, made); v.code != "" {
 		return r.blocked(v)
 	}
 	return r.spend(func() decision.PodAction {
@@ -190,6 +191,13 @@ func (r *replacement) evictionFailed(ctx context.Context, err error) decision.Po
 func (r *replacement) failed(ctx context.Context, what string, err error) decision.PodAction {
 	action := r.x.refusal(ctx, r.step, what, err)
 	return r.action(action.Result, action.Code, action.Reason)
+}
+
+func (r *replacement) withoutTemplate(ctx context.Context, err error) decision.PodAction {
+	if errors.Is(err, errNoTemplate) {
+		return r.blocked(verdict{"TemplateUnknown", err.Error()})
+	}
+	return r.failed(ctx, "read what makes the pod", err)
 }
 
 func (r *replacement) blocked(v verdict) decision.PodAction {

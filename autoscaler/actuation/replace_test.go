@@ -158,6 +158,23 @@ func TestPodsThatAreNeverEvicted(t *testing.T) {
 	bare := w.readyPods("bare", 1)
 	w.blocked(w.target(1, bare...), recreate(bare[0], want), "NoController", "no controller")
 
+	// A controller that nobody here knows how to ask. Its template may be known otherwise.
+	template = podTemplate("odd")
+	claim, err := w.kube.CoreV1().ConfigMaps(w.namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "set"}}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	owner := metav1.OwnerReference{APIVersion: "v1", Kind: "ConfigMap", Name: "set", UID: claim.UID, Controller: ptr.To(true)}
+	_, err = w.kube.CoreV1().Pods(w.namespace).Create(t.Context(), &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "odd", Labels: template.Labels, OwnerReferences: []metav1.OwnerReference{owner}},
+		Spec: template.Spec}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	odd := w.readyPods("odd", 1)[0]
+	target := w.target(2, odd, odd.DeepCopy()) // the second stands for another replica
+	target.Pods[1].Object.UID = "another"
+	w.blocked(target, recreate(odd, want), "TemplateUnknown", "ConfigMap set: what new pods would be made from is unknown")
+	target.Template = &template
+	w.clock.Step(time.Duration(w.config.RetryInterval))
+	assert.Equal(t, decision.Done, w.execute(target, recreate(odd, want)).Result)
+	w.clock.Step(time.Minute)
+
 	work := podTemplate("job")
 	work.Spec.RestartPolicy = corev1.RestartPolicyNever
 	work.Spec.NodeSelector = map[string]string{"no": "such-node"} // a simulated node would end them at once

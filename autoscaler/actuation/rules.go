@@ -66,9 +66,10 @@ func singleReplica(r *replacement) verdict {
 	return verdict{}
 }
 
-// maxUnavailable counts what is missing, whoever took it away: pods that are not ready or not there against what the target asks for, and pods on their
-// way out, so that a long grace period slows replacements down. A pod that does not serve anyway takes nothing away when it goes, so for it only those on their way out
-// count: else two broken pods would keep each other from being repaired.
+// maxUnavailable counts what is missing, whoever took it away: pods that are not ready or not there against what the target asks
+// for, and pods on their way out, so that a long grace period slows replacements down. A pod that does not serve anyway takes
+// nothing away when it goes, so for it only those on their way out count: else two broken pods would keep each other from being
+// repaired.
 func maxUnavailable(r *replacement) verdict {
 	if r.surges() {
 		return verdict{} // the rollout sees to it
@@ -111,8 +112,8 @@ func unavailableAllowed(v *intstr.IntOrString, wanted int) int {
 	return max(n, 1)
 }
 
-// interval keeps a distance between two replacements. When this process has been there for less than that, it takes pods that came or went for its
-// predecessor's.
+// interval keeps a distance between two replacements. When this process has been there for less than that, it takes pods that
+// came or went for its predecessor's.
 func interval(r *replacement) verdict {
 	distance := recreateInterval(r.t.Policy)
 	var last time.Time
@@ -149,7 +150,8 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// replacedLately leaves a pod alone that replaced another one a short time ago: it did not get the size that a dry run promised, and the next one might not either.
+// replacedLately leaves a pod alone that replaced another one a short time ago: it did not get the size that a dry run promised,
+// and the next one might not either.
 func replacedLately(r *replacement) verdict {
 	created := r.pod.CreationTimestamp.Time // in whole seconds
 	if len(r.w.replaced) == 0 || r.w.replaced[0].Truncate(time.Second).After(created) || r.now.Sub(created) >= time.Duration(r.x.cfg.ReplacementRest) {

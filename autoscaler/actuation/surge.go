@@ -16,17 +16,18 @@ import (
 
 // RestartedAnnotation is the annotation of a Deployment's pod template whose change rolls the Deployment out.
 //
-// A rollout is how Kubernetes itself puts a new pod beside an old one: it is bounded by the Deployment's own strategy, it goes on when this process does not, and
-// nothing has to be cleaned up after it. The alternatives need that: one replica more for a while is an edit of a field that autoscalers and GitOps tools own, and a pod
-// that is released from its ReplicaSet by its labels stays for ever when nobody comes back to it. The annotation is applied on the server with a
-// field manager of its own and is the only field that the manager owns: tools that apply manifests leave fields of others alone.
+// A rollout is how Kubernetes itself puts a new pod beside an old one: it is bounded by the Deployment's own strategy, it goes
+// on when this process does not, and nothing has to be cleaned up after it. The alternatives need that: one replica more for a
+// while is an edit of a field that autoscalers and GitOps tools own, and a pod that is released from its ReplicaSet by its
+// labels stays for ever when nobody comes back to it. The annotation is applied on the server with a field manager of its own
+// and is the only field that the manager owns: tools that apply manifests leave fields of others alone.
 const RestartedAnnotation = "yagura.dev/restartedAt"
 
 // surge rolls the Deployment of a single pod out. The caller has claimed the workload.
 func (r *replacement) surge(ctx context.Context) decision.PodAction {
 	made, err := r.template(ctx)
 	if err != nil {
-		return r.failed(ctx, "read what makes the pod", err)
+		return r.withoutTemplate(ctx, err)
 	}
 	if made.deployment == "" {
 		return r.blocked(verdict{"CannotSurge", fmt.Sprintf("the pod is the only replica, and a %s cannot put another one beside it", made.owner.Kind)})

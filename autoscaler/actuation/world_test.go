@@ -230,8 +230,8 @@ func (w *world) execute(t Target, steps ...sizing.Step) decision.PodAction {
 	return actions[0]
 }
 
-// reported writes to pods' statuses what their containers have, as a kubelet does and a simulated node does not. Without it the API server supposes that the node cannot
-// resize.
+// reported writes to pods' statuses what their containers have, as a kubelet does and a simulated node does not. Without it the
+// API server supposes that the node cannot resize.
 func (w *world) reported(pods []*corev1.Pod) []*corev1.Pod {
 	w.Helper()
 	for i, pod := range pods {
@@ -278,7 +278,8 @@ func (w *world) node(pod *corev1.Pod, conditions ...corev1.PodCondition) *corev1
 	return after
 }
 
-// webhook gives every pod that is created in the test's namespace what the returned pointer says, as the admission webhook of the autoscaler does.
+// webhook gives every pod that is created in the test's namespace what the returned pointer says, as the admission webhook of
+// the autoscaler does.
 func (w *world) webhook(want corev1.ResourceRequirements) *atomic.Pointer[corev1.ResourceRequirements] {
 	w.Helper()
 	var size atomic.Pointer[corev1.ResourceRequirements]
