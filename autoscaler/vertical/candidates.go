@@ -15,6 +15,9 @@ const (
 	statDayNow
 	statWeek
 	statMoving
+	statLevel
+	statHour
+	statHourNow
 )
 
 // candidate is one way of estimating: a statistic with an argument, and either a margin that follows from how usage turned out
@@ -24,7 +27,9 @@ type candidate struct {
 	statistic statistic
 	argument  float64
 	margin    float64
-	title     string
+	// only is the resource that it is for, all others but CPU counting as memory; empty for both.
+	only  Resource
+	title string
 }
 
 // candidates are all of this package.
@@ -33,20 +38,24 @@ var candidates = [...]candidate{
 	{model: Peak, statistic: statPeak, argument: peakQuarter, title: "the peak of 15m"},
 	{model: Peak, statistic: statPeak, argument: peakHour, title: "the peak of 1h"},
 	{model: Peak, statistic: statPeak, argument: peakThreeHours, title: "the peak of 3h"},
-	{model: Peak, statistic: statPeak, argument: peakEightHours, title: "the peak of 8h"},
 	{model: Peak, statistic: statPeak, argument: peakDay, title: "the peak of 24h"},
 	{model: Peak, statistic: statPeak, argument: peakThreeDays, title: "the peak of 72h"},
-	{model: Peak, statistic: statPeak, argument: peakWeek, title: "the peak of 168h"},
 	{model: Percentile, statistic: statShort, argument: 0.5, title: "the median, half-life 2h"},
 	{model: Percentile, statistic: statShort, argument: 0.95, title: "the 95th percentile, half-life 2h"},
-	{model: Percentile, statistic: statLong, argument: 0.5, title: "the median, half-life 24h"},
 	{model: Percentile, statistic: statLong, argument: 0.95, title: "the 95th percentile, half-life 24h"},
 	{model: Percentile, statistic: statShortPeak, argument: 0.5, title: "the median, half-life 2h, or the newest usage"},
-	{model: Forecast, statistic: statTrend, argument: 600, title: "the trend in 10m"},
+	{model: Forecast, statistic: statTrend, argument: 600, only: Memory, title: "the trend in 10m"},
+	{model: Forecast, statistic: statLevel, title: "the level of 20m"},
+	{model: Forecast, statistic: statHour, only: CPU, title: "the highest at this minute of the hour"},
+	{model: Forecast, statistic: statHourNow, only: CPU, title: "the highest at this minute of the hour, or the newest usage"},
 	{model: Forecast, statistic: statDay, argument: 900, title: "the highest at this time of day"},
 	{model: Forecast, statistic: statDayNow, argument: 900, title: "the highest at this time of day, at today's level"},
-	{model: Forecast, statistic: statWeek, argument: 900, title: "the highest at this hour of the week"},
+	{model: Forecast, statistic: statWeek, argument: 900, title: "the highest at this time of the week"},
 	{model: Autopilot, statistic: statMoving, margin: 1.1, title: "the moving window"},
+}
+
+func (c *candidate) suits(resource Resource) bool {
+	return c.only == "" || (c.only == CPU) == (resource == CPU)
 }
 
 // value is the statistic for the time now, 0 when it is not known.
@@ -68,6 +77,15 @@ func (c *candidate) value(s *signals, now float64, t *tuning) float64 {
 		return s.adjusted(now, c.argument)
 	case statWeek:
 		return s.expect(s.weeks, now, c.argument, week)
+	case statLevel:
+		return s.level
+	case statHour:
+		return s.expect(s.hours, now, 0, hour)
+	case statHourNow:
+		if h := s.expect(s.hours, now, 0, hour); h > 0 {
+			return math.Max(h, s.newest)
+		}
+		return 0
 	case statMoving:
 		return s.recent.max()
 	}
@@ -78,7 +96,9 @@ func (s *signals) expect(p *season, now, ahead, period float64) float64 {
 	if p == nil {
 		return 0
 	}
-	return p.expect(now, math.Max(ahead, s.step), period)
+	// The request is in force while the next sample is taken.
+	from := now + 0.9*s.step
+	return p.expect(from, math.Max(ahead-0.9*s.step, 0.2*s.step), period)
 }
 
 // adjusted is the day's profile at the level of the newest usage: what was higher or lower than usual lately will be so for a while.

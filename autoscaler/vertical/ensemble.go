@@ -9,9 +9,9 @@ import (
 type contender struct {
 	residual residual
 	// cost is the decayed sum of what its requests would have cost, in days of slack.
-	cost float64
+	cost float32
 	// value and margin make the request it asks for; request is the one that would be in force.
-	value, margin, request float64
+	value, margin, request float32
 }
 
 // ensemble estimates with the cheapest of its contenders. The models of this package are all ensembles; they differ in their
@@ -28,25 +28,28 @@ type ensemble struct {
 	// observed is the decayed time over which costs were counted, in days.
 	observed float64
 	chosen   int
-	held     float64
-	kills    kills
+	held     float32
+	// tolerance is the difference that whoever applies requests leaves alone, as a fraction.
+	tolerance float64
+	kills     kills
 }
 
 // other is a model from elsewhere as a contender.
 type other struct {
 	name    string
 	model   Model
-	cost    float64
-	request float64
+	cost    float32
+	request float32
 }
 
 func newEnsemble(name string, resource Resource, options Options) *ensemble {
 	e := &ensemble{name: name, resource: resource, history: options.History, tuning: options.tuning, chosen: -1}
+	e.tolerance = options.tolerance()
 	if e.tuning == nil {
 		e.tuning = tuningOf(resource)
 	}
 	for i := range candidates {
-		if name == Auto || candidates[i].model == name {
+		if (name == Auto || candidates[i].model == name) && candidates[i].suits(resource) {
 			e.members = append(e.members, uint8(i))
 		}
 	}
@@ -69,7 +72,7 @@ func (e *ensemble) tiny() float64 {
 
 // Observe implements Model.
 func (e *ensemble) Observe(sample Sample) bool {
-	if math.IsNaN(sample.Value) || math.IsInf(sample.Value, 0) || sample.Value < 0 {
+	if !usable(sample.Value) {
 		return false
 	}
 	now := float64(sample.Time.UnixNano()) / 1e9
@@ -94,8 +97,20 @@ func (e *ensemble) Observe(sample Sample) bool {
 }
 
 // demand is what the container would have used if it had not been held back.
+//
+// A container that its CPU limit held back in a share of periods had work left in each of them: its usage grows by that share. Time
+// in which a task waited counts from a tenth on, since tasks always wait for each other a little, and by at most half: it is also
+// the wait of many tasks for the same core. Memory under pressure is memory that was reclaimed to stay below the limit.
 func (e *ensemble) demand(sample Sample) float64 {
-	return sample.Value
+	const unheeded, most = 0.1, 0.5
+	more := 0.0
+	if p := sample.Pressure; p > unheeded {
+		more = math.Min(p-unheeded, most)
+	}
+	if t := sample.Throttled; e.resource == CPU && t > 0 {
+		more = math.Max(more, math.Min(t, 1))
+	}
+	return sample.Value * (1 + more)
 }
 
 // charge makes every contender pay for the request it had in force while v was used.
@@ -110,17 +125,17 @@ func (e *ensemble) charge(dt, v float64) {
 	forget := float32(math.Exp2(-step / t.residualHalfLife))
 	for i := range e.all {
 		c := &e.all[i]
-		c.cost *= keep
+		c.cost *= float32(keep)
 		if c.value == 0 {
 			continue
 		}
 		c.residual.age(forget)
-		c.residual.add(v / c.value)
-		c.cost += e.price(step, v, c.request)
+		c.residual.add(v / float64(c.value))
+		c.cost += float32(e.price(step, v, float64(c.request)))
 	}
 	for i := range e.others {
 		o := &e.others[i]
-		o.cost = o.cost*keep + e.price(step, v, o.request)
+		o.cost = o.cost*float32(keep) + float32(e.price(step, v, float64(o.request)))
 	}
 }
 
@@ -138,52 +153,68 @@ func (e *ensemble) price(step, v, request float64) float64 {
 // ask computes what every contender wants from now on.
 func (e *ensemble) ask(at time.Time) {
 	s, t := &e.signals, e.tuning
-	step := math.Max(s.step, 1)
-	over := t.over + t.kill*day/step
-	age := math.Min(s.last-s.first, 2*t.residualHalfLife) / day
-	h := hazard{rate: step / day / (t.hazardPrior + age), reach: &t.reach}
+	over, h := e.expectations()
 	for i := range e.all {
 		c := &e.all[i]
 		spec := &candidates[e.members[i]]
-		c.value = spec.value(s, s.last, t)
+		c.value = float32(spec.value(s, s.last, t))
 		if c.value == 0 {
 			c.request = 0
 			continue
 		}
 		if spec.margin > 0 {
-			c.margin = spec.margin
+			c.margin = float32(spec.margin)
 		} else {
 			least := 0.0
 			if spec.statistic == statPeak {
 				least = t.least
 			}
-			c.margin, _ = c.residual.best(over, h, least)
+			margin, _ := c.residual.best(over, h, least)
+			c.margin = float32(margin)
 		}
-		e.hold(&c.request, c.value*c.margin, &c.cost)
+		c.cost += e.hold(&c.request, c.value*c.margin)
 	}
 	for i := range e.others {
 		o := &e.others[i]
 		if estimate, ok := o.model.Estimate(at); ok {
-			e.hold(&o.request, estimate.Target, &o.cost)
+			o.cost += e.hold(&o.request, float32(estimate.Target))
 		}
 	}
 }
 
-// hold changes a request in force to the one wanted when that differs enough.
-func (e *ensemble) hold(request *float64, wanted float64, cost *float64) {
-	t := e.tuning
-	if *request > 0 && wanted <= *request*(1+t.up) && wanted >= *request*(1-t.down) {
-		return
-	}
-	if *request > 0 {
-		*cost += t.change
-	}
-	*request = wanted
+// expectations are the price of a sample over the request, in units of a sample's slack, and what is to be expected that was not seen.
+func (e *ensemble) expectations() (over float64, h hazard) {
+	s, t := &e.signals, e.tuning
+	step := math.Max(s.step, 1)
+	age := math.Min(s.seen, 2*t.residualHalfLife) / day
+	return t.over + t.kill*day/step, hazard{rate: step / day / (t.hazardPrior + age), reach: &t.reach}
 }
+
+// hold changes a request in force to the one wanted when that differs enough, and returns what the change costs. Whoever applies
+// requests leaves smaller differences than the tolerance alone, so a raise goes just beyond it.
+func (e *ensemble) hold(request *float32, wanted float32) (cost float32) {
+	before := *request
+	up, down := float32(e.tuning.up), float32(math.Max(e.tuning.down, e.tolerance))
+	switch {
+	case before == 0:
+		*request = wanted
+		return 0
+	case wanted > before*(1+up):
+		*request = max(wanted, before*float32(1+e.tolerance+raiseBeyond))
+	case wanted < before*(1-down):
+		*request = wanted
+	default:
+		return 0
+	}
+	return float32(e.tuning.change)
+}
+
+// raiseBeyond makes a raise larger than the tolerance after rounding.
+const raiseBeyond = 0.002
 
 // choose takes the cheapest contender. One that asks for nothing yet cannot be chosen.
 func (e *ensemble) choose() {
-	best, lowest := -1, math.Inf(1)
+	best, lowest := -1, float32(math.Inf(1))
 	for i := range e.all {
 		if e.all[i].request > 0 && e.all[i].cost < lowest {
 			best, lowest = i, e.all[i].cost
@@ -194,25 +225,24 @@ func (e *ensemble) choose() {
 			best, lowest = len(e.all)+i, e.others[i].cost
 		}
 	}
-	if e.chosen < 0 || e.requestOf(e.chosen) == 0 || lowest < e.costOf(e.chosen)*(1-e.tuning.switching)-0.0005*e.observed {
+	if e.chosen < 0 || e.requestOf(e.chosen) == 0 || lowest < e.costOf(e.chosen)*float32(1-e.tuning.switching)-float32(0.0005*e.observed) {
 		e.chosen = best
 	}
 	if e.chosen < 0 {
 		return
 	}
 	wanted := e.requestOf(e.chosen)
-	var unused float64
-	e.hold(&e.held, wanted, &unused)
+	e.hold(&e.held, wanted)
 }
 
-func (e *ensemble) requestOf(i int) float64 {
+func (e *ensemble) requestOf(i int) float32 {
 	if i < len(e.all) {
 		return e.all[i].request
 	}
 	return e.others[i-len(e.all)].request
 }
 
-func (e *ensemble) costOf(i int) float64 {
+func (e *ensemble) costOf(i int) float32 {
 	if i < len(e.all) {
 		return e.all[i].cost
 	}

@@ -5,8 +5,8 @@ import "math"
 // histogramBuckets times ln(histogramGrowth) is the range below the highest usage that still counts that a histogram resolves: a
 // factor of 17. What is lower is one bucket with a mean of its own; no request is set by it.
 const (
-	histogramBuckets = 96
-	histogramGrowth  = 1.03
+	histogramBuckets = 72
+	histogramGrowth  = 1.035
 	// histogramRescale is the weight of a sample at which all weights are divided by it, so that float32 holds their sums.
 	histogramRescale = 1 << 24
 )

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/yagura-dev/yagura/autoscaler/vertical/vpa"
 )
 
 // Names of models, as policies give them.
@@ -23,10 +25,28 @@ const DefaultHistory = 192 * time.Hour
 type Options struct {
 	// History is how far back usage counts, DefaultHistory when zero.
 	History time.Duration
-	// Others makes models that are not of this package, by name: VPA is Others["VPA"]. Auto chooses among them, too.
+	// Tolerance is the difference between a request in force and the target, as a fraction of the request, up to which the
+	// target will not be applied: DefaultTolerance when zero, none when negative. Models keep their target where a change would
+	// not be applied, and raise it beyond the tolerance where it must be.
+	Tolerance float64
+	// Others makes further models by name. Auto chooses among them, too: VPA is not among its candidates but when it is here,
+	// since its histograms are larger than all of Auto's statistics.
 	Others map[string]func(Resource) Model
 
 	tuning *tuning
+}
+
+// DefaultTolerance is that of policies that give none.
+const DefaultTolerance = 0.1
+
+func (o *Options) tolerance() float64 {
+	switch {
+	case o.Tolerance == 0:
+		return DefaultTolerance
+	case o.Tolerance < 0:
+		return 0
+	}
+	return o.Tolerance
 }
 
 // ErrUnknownModel is returned for a name that nobody makes.
@@ -46,6 +66,9 @@ func New(name string, resource Resource, options Options) (Model, error) {
 	}
 	if other := options.Others[name]; other != nil {
 		return other(resource), nil
+	}
+	if name == VPA {
+		return NewVPA(resource, vpa.DefaultOptions())
 	}
 	return nil, fmt.Errorf("%w %q", ErrUnknownModel, name)
 }

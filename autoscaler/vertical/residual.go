@@ -5,8 +5,8 @@ import "math"
 // margins are the factors that a statistic can be multiplied with to get a request. They are closer together around 1, where a
 // percent matters; the last but one is the largest that is chosen, the last catches everything above.
 var margins = [...]float64{
-	0.5, 0.6, 0.7, 0.8, 0.86, 0.9, 0.94, 0.97, 1, 1.01, 1.02, 1.03, 1.045, 1.06, 1.08, 1.1, 1.13, 1.16, 1.2, 1.25,
-	1.32, 1.4, 1.5, 1.65, 1.85, 2.1, 2.5, 3, 4, 6, 10, 100,
+	0.6, 0.75, 0.86, 0.92, 0.97, 1, 1.01, 1.02, 1.035, 1.05, 1.07, 1.1, 1.13, 1.17, 1.22, 1.28, 1.35, 1.45, 1.6, 1.8, 2.1,
+	2.5, 3.2, 4.5, 7, 12, 100,
 }
 
 const marginCount = len(margins)

@@ -9,17 +9,15 @@ const (
 )
 
 // peakLengths are the windows whose highest usage is known, in seconds. The first holds little more than the newest sample.
-var peakLengths = [...]float64{60, 15 * 60, hour, 3 * hour, 8 * hour, day, 3 * day, week}
+var peakLengths = [...]float64{60, 15 * 60, hour, 3 * hour, day, 3 * day}
 
 const (
 	peakNewest = iota
 	peakQuarter
 	peakHour
 	peakThreeHours
-	peakEightHours
 	peakDay
 	peakThreeDays
-	peakWeek
 )
 
 // signals are the statistics of one series that the candidates share. Times are in seconds since the Unix epoch.
@@ -29,12 +27,14 @@ type signals struct {
 	samples     int
 	// step is the usual distance between samples in seconds.
 	step float64
+	// seen is how long the series was observed, without gaps, in seconds; mean and variance are over that, a day counting most.
+	seen, mean, variance float64
 
 	peaks       [len(peakLengths)]peakWindow
 	short, long histogram
 	// level and slope are Holt's: usage, and its growth per second.
-	level, slope float64
-	days, weeks  *season
+	level, slope       float64
+	hours, days, weeks *season
 
 	// interval is the part of five minutes under way in the moving-window recommender; its highest value counts for memory.
 	interval struct {
@@ -59,6 +59,7 @@ func (s *signals) observe(now, v float64, t *tuning) {
 		s.pass(now-s.last, t)
 	}
 	s.trend(now, v)
+	s.vary(now, v)
 	for i := range s.peaks {
 		s.peaks[i].add(v)
 	}
@@ -66,10 +67,11 @@ func (s *signals) observe(now, v float64, t *tuning) {
 	s.long.add(v, 1)
 	s.moved(now, v, t)
 	if s.days != nil {
+		s.hours.add(now, hour, v)
 		s.days.add(now, day, v)
 		s.weeks.add(now, week, v)
 	} else if now-s.first > seasonAfter {
-		s.days, s.weeks = newSeason(daySlots), newSeason(weekSlots)
+		s.hours, s.days, s.weeks = newSeason(hourSlots), newSeason(daySlots), newSeason(weekSlots)
 	}
 	s.newest, s.last = v, now
 	s.samples++
@@ -78,8 +80,9 @@ func (s *signals) observe(now, v float64, t *tuning) {
 const (
 	// seasonAfter is how long a series must be before its seasons are kept: what lives an hour has none.
 	seasonAfter = 2 * hour
+	hourSlots   = 12
 	daySlots    = 96
-	weekSlots   = 168
+	weekSlots   = 84
 )
 
 // pass lets dt seconds go by.
@@ -98,6 +101,23 @@ func (s *signals) pass(dt float64, t *tuning) {
 	s.short.age(dt, t.shortHalfLife)
 	s.long.age(dt, t.longHalfLife)
 	s.recent.age(dt, hour, parts)
+}
+
+// vary keeps mean and variance, as West's incremental algorithm has them for weights that decay.
+func (s *signals) vary(now, v float64) {
+	dt := now - s.last
+	if s.samples == 0 {
+		s.mean = v
+		return
+	}
+	if s.gap(dt) {
+		dt = s.step
+	}
+	s.seen += dt
+	a := 1 - math.Exp(-dt/math.Min(day, s.seen))
+	d := v - s.mean
+	s.mean += a * d
+	s.variance = (1 - a) * (s.variance + a*d*d)
 }
 
 // trend is Holt's linear smoothing with time constants instead of factors per sample, so that it means the same at any rhythm.

@@ -30,9 +30,9 @@ type tuning struct {
 var cpuTuning, memoryTuning = withReach(tuning{
 	over: 3, change: 0.0002,
 	shortHalfLife: 2 * hour, longHalfLife: day, movingHalfLife: 12 * hour,
-	residualHalfLife: day, costHalfLife: 12 * hour,
+	residualHalfLife: day, costHalfLife: 4 * hour,
 	hazardPrior: hour / day, hazardSpread: 0.1,
-	least: 0.5, up: 0, down: 0.05, switching: 0.05, floor: peakNewest,
+	least: 0.5, up: 0.03, down: 0.05, switching: 0.05, floor: peakNewest,
 }), withReach(tuning{
 	memory: true,
 	kill:   0.3, change: 0.0005,
