@@ -214,25 +214,38 @@ const raiseBeyond = 0.002
 
 // choose takes the cheapest contender. One that asks for nothing yet cannot be chosen.
 func (e *ensemble) choose() {
-	best, lowest := -1, float32(math.Inf(1))
-	for i := range e.all {
-		if e.all[i].request > 0 && e.all[i].cost < lowest {
-			best, lowest = i, e.all[i].cost
+	best, lowest := -1, math.Inf(1)
+	for i := range len(e.all) + len(e.others) {
+		if e.requestOf(i) > 0 {
+			if score := e.score(i); score < lowest {
+				best, lowest = i, score
+			}
 		}
 	}
-	for i := range e.others {
-		if e.others[i].request > 0 && e.others[i].cost < lowest {
-			best, lowest = len(e.all)+i, e.others[i].cost
-		}
-	}
-	if e.chosen < 0 || e.requestOf(e.chosen) == 0 || lowest < e.costOf(e.chosen)*float32(1-e.tuning.switching)-float32(0.0005*e.observed) {
+	if e.chosen < 0 || e.requestOf(e.chosen) == 0 || lowest < e.score(e.chosen)*(1-e.tuning.switching)-0.0005*e.observed {
 		e.chosen = best
 	}
-	if e.chosen < 0 {
-		return
+	if e.chosen >= 0 {
+		e.hold(&e.held, e.requestOf(e.chosen))
 	}
-	wanted := e.requestOf(e.chosen)
-	e.hold(&e.held, wanted)
+}
+
+// score is what a contender cost, and for memory what its request risks.
+func (e *ensemble) score(i int) float64 {
+	t := e.tuning
+	score := float64(e.costOf(i))
+	if i >= len(e.all) || candidates[e.members[i]].model != Peak {
+		score = score*(1+t.handicap) + t.handicapAbs*e.observed
+	}
+	if t.kill == 0 {
+		return score
+	}
+	ratio := float64(e.requestOf(i)) / e.signals.peaks[t.reference].max()
+	risk := 1.0
+	if ratio > 1 {
+		risk = math.Pow(ratio, -1/t.riskSpread)
+	}
+	return score + t.risk*t.kill*risk*e.observed/(t.hazardPrior+math.Min(e.signals.seen, 2*t.residualHalfLife)/day)
 }
 
 func (e *ensemble) requestOf(i int) float32 {

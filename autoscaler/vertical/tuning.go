@@ -22,7 +22,10 @@ type tuning struct {
 	// switching is by how much cheaper another candidate must be.
 	switching float64
 	// floor is the peak window below which a request is not reduced.
-	floor int
+	floor                 int
+	reference             int
+	handicap, handicapAbs float64
+	risk, riskSpread      float64
 
 	reach [marginCount]float64
 }
@@ -39,7 +42,7 @@ var cpuTuning, memoryTuning = withReach(tuning{
 	shortHalfLife: 2 * hour, longHalfLife: day, movingHalfLife: 48 * hour,
 	residualHalfLife: 2 * day, costHalfLife: 2 * day,
 	hazardPrior: hour / day, hazardSpread: 0.05,
-	least: 1.01, up: 0, down: 0.05, switching: 0.05, floor: peakQuarter,
+	least: 1.01, up: 0, down: 0.05, switching: 0.05, floor: peakQuarter, reference: peakThreeHours, risk: 1, riskSpread: 0.05,
 })
 
 func withReach(t tuning) *tuning {
