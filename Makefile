@@ -13,7 +13,7 @@ export GOFLAGS     := -trimpath -buildvcs=false
 INFO    := github.com/yagura-dev/yagura/cmd/internal/buildinfo
 LDFLAGS := -s -w -X $(INFO).version=$(VERSION) -X $(INFO).commit=$(COMMIT)
 
-BINARIES := yagura yagura-collector yagura-query yagura-autoscaler yagura-demo
+BINARIES := yagura yagura-collector yagura-query yagura-autoscaler yagura-demo kubectl-yagura
 STAGE    := .ci/stage
 FUZZTIME ?= 5s
 
