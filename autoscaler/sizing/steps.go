@@ -19,7 +19,7 @@ import (
 const idleHeap = 0.25
 
 const (
-	// settled is how old a pod has to be to be replaced for its size alone. Were its successor created without the new size, because
+	// settled is how old a pod has to be to be replaced for its size alone, unless the policy says otherwise. Were its successor created without the new size, because
 	// no webhook answered, it would be replaced again at once.
 	settled = time.Hour
 	// patience is how long a node may defer a resize before the pod is replaced for it.
@@ -346,11 +346,19 @@ func (w *podPlan) finish() {
 	if w.undone == nil && len(w.containers) > 0 && unchanged(&object.Spec, step.Containers) {
 		return
 	}
-	if !step.InPlace && !step.Urgent && w.in.Now.Sub(object.CreationTimestamp.Time) < settled {
-		w.hold("YoungPod", "a pod younger than "+short(settled)+" is not replaced for its size: the size")
+	if age := w.in.minAge(); !step.InPlace && !step.Urgent && w.in.Now.Sub(object.CreationTimestamp.Time) < age {
+		w.hold("YoungPod", "a pod younger than "+short(age)+" is not replaced for its size: the size")
 		return
 	}
 	w.plans = append(w.plans, plan{step, w.harm})
+}
+
+// minAge is how old a pod has to be to be replaced for its size alone.
+func (in *Input) minAge() time.Duration {
+	if r := in.Policy.Spec.Vertical.Recreate; r != nil && r.MinAge != nil {
+		return r.MinAge.Duration
+	}
+	return settled
 }
 
 // unchanged reports whether containers have what a step would give them.

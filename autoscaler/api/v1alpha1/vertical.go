@@ -232,6 +232,11 @@ type RecreatePolicy struct {
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="interval must be a duration from 1s to 24h"
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
+	// MinAge is how old a pod has to be before it is replaced for its size, 1h when unset. A kill for memory is answered before.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('0s') && duration(self) <= duration('168h')",message="minAge must be a duration from 0s to 168h"
+	MinAge *metav1.Duration `json:"minAge,omitempty"`
+
 	// SingleReplica says what becomes of a target with one pod: Surge rolls it out, so that the new pod is ready before the
 	// old one goes; Never leaves it alone.
 	// +optional
