@@ -41,29 +41,55 @@ func (c *container) boosted(s *size) float64 {
 	return v
 }
 
-// boosts gives containers what they get while they start, as far as a node has room for all of them together.
+// boosts gives containers what they get while they start, as far as a node has room for all of them together, limit ranges allow it to
+// a pod, and quotas leave it to all replicas at once.
 func (p *roleContainers) boosts(node corev1.ResourceList) {
 	const r = corev1.ResourceCPU
-	extra := 0.0
+	extra, limits := 0.0, 0.0
 	for _, c := range p.list {
 		if s := c.size(r); s != nil {
 			if c.boost = c.boosted(s); c.boost > 0 {
 				extra += c.boost - s.value
+				if s.value > 0 {
+					limits += s.limit * (c.boost/s.value - 1)
+				}
 			}
 		}
 	}
-	if extra == 0 || len(node) == 0 {
+	if extra == 0 {
 		return
 	}
+	share := 1.0
 	movable, fixed := p.sums(r, (*container).value)
-	room := (amount(node, r)-p.overhead(r))/p.surplus(r) - movable - fixed
-	if room >= extra {
+	if len(node) > 0 {
+		share = min(share, ((amount(node, r)-p.overhead(r))/p.surplus(r)-movable-fixed)/extra)
+	}
+	limitsNow, limitsFixed := p.sums(r, (*container).limitValue)
+	eachRange(p.in.Bounds.Ranges, corev1.LimitTypePod, func(item *corev1.LimitRangeItem) {
+		if most := amount(item.Max, r); most > 0 {
+			share = min(share, (most-movable-fixed)/extra)
+			if limits > 0 {
+				share = min(share, (most-limitsNow-limitsFixed)/limits)
+			}
+		}
+	})
+	for _, q := range p.in.quotas() {
+		replicas := float64(max(1, p.in.Replicas))
+		switch {
+		case q.resource != r:
+		case !q.limits:
+			share = min(share, q.left/(extra*replicas))
+		case limits > 0:
+			share = min(share, q.left/(limits*replicas))
+		}
+	}
+	if share >= 1 {
 		return
 	}
 	for _, c := range p.list {
 		if c.boost > 0 {
 			value := c.size(r).value
-			if c.boost = roundDown(r, value+(c.boost-value)*max(0, room)/extra); c.boost <= value {
+			if c.boost = roundDown(r, value+(c.boost-value)*max(0, share)); c.boost <= value {
 				c.boost = 0
 			}
 		}

@@ -48,6 +48,15 @@ func TestCreatedPodsGetTheirSizes(t *testing.T) {
 			star(v1alpha1.ContainerVerticalPolicy{Startup: &v1alpha1.StartupBoost{CPU: ptr(resource.MustParse("20"))}})(s)
 			s.in.Bounds.LargestNode = list("cpu", "4", "memory", "16Gi")
 		}, nil, "4 300Mi 8 600Mi"},
+		"a boost within a quota": {func(s *scene) {
+			star(v1alpha1.ContainerVerticalPolicy{Startup: &v1alpha1.StartupBoost{CPU: ptr(resource.MustParse("2200m"))}})(s)
+			s.pods(2)
+			s.in.Bounds.Quotas = []*corev1.ResourceQuota{{Status: corev1.ResourceQuotaStatus{Hard: list("requests.cpu", "3"), Used: list("requests.cpu", "1")}}}
+		}, nil, "1200m 300Mi 2400m 600Mi"},
+		"a boost within what a pod may have": {func(s *scene) {
+			star(v1alpha1.ContainerVerticalPolicy{Startup: &v1alpha1.StartupBoost{CPU: ptr(resource.MustParse("20"))}})(s)
+			s.in.Bounds.Ranges = []*corev1.LimitRange{{Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{Type: corev1.LimitTypePod, Max: list("cpu", "3")}}}}}
+		}, nil, "1500m 300Mi 3 600Mi"},
 		"a manifest that lost its limits": {nil, func(p *corev1.PodSpec) { p.Containers[0].Resources.Limits = nil }, "200m 300Mi 0 0"},
 		"a manifest without anything":     {nil, func(p *corev1.PodSpec) { p.Containers[0].Resources = corev1.ResourceRequirements{} }, "200m 300Mi 0 0"},
 		"a limit range that came later":   {nil, nil, "200m 512Mi 400m 600Mi"},

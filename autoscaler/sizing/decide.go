@@ -2,6 +2,7 @@ package sizing
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -229,15 +230,16 @@ func (d *deciding) mode(steps []Step) []Step {
 
 // remember keeps what was asked for, so that the next decision starts from it.
 func (d *deciding) remember() {
-	asked := make(map[Key]float64, len(d.in.Memory.asked))
+	all := make(map[Key]asked, len(d.in.Memory.asked))
 	for _, c := range d.all {
 		for _, s := range c.sizes {
 			if s.known {
-				asked[s.key] = s.asked
+				code, reason := s.stable()
+				all[s.key] = asked{s.asked, code, reason}
 			}
 		}
 	}
-	d.in.Memory.asked = asked
+	d.in.Memory.asked = all
 }
 
 // containerSizes puts the sizes into the form that is published.
@@ -267,7 +269,8 @@ func containerSizes(all []*container) []ContainerSize {
 				size.Models[string(r)] = s.reading.Model
 			}
 			size.Confidence = min(size.Confidence, s.reading.Confidence)
-			reasons = append(reasons, fmt.Sprintf("%s: %s", r, s.reason()))
+			_, reason := s.stable()
+			reasons = append(reasons, fmt.Sprintf("%s: %s", r, reason))
 		}
 		if len(size.Requests) == 0 {
 			continue
@@ -284,8 +287,28 @@ func containerSizes(all []*container) []ContainerSize {
 
 func setIf(list *corev1.ResourceList, r corev1.ResourceName, v float64) {
 	if v > 0 {
-		set(list, r, min(roundUp(r, v), most(r)))
+		set(list, r, min(roughly(r, v), most(r)))
 	}
+}
+
+// roughly rounds up to two significant digits: what is published for people need not change with every sample.
+func roughly(r corev1.ResourceName, v float64) float64 {
+	n := math.Ceil(v / unit(r) * (1 - 1e-9))
+	step := 1.0
+	for n/step > 99 {
+		step *= 10
+	}
+	return units(r, math.Ceil(n/step)*step)
+}
+
+// stable is the reason of the size since it has been what it is: its numbers are those of then, and it does not change with every
+// sample.
+func (s *size) stable() (code, reason string) {
+	code, reason = s.decisive()
+	if last, ok := s.in.Memory.asked[s.key]; ok && last.value == s.asked && last.code == code {
+		reason = last.reason
+	}
+	return code, reason
 }
 
 // recordSizes puts the sizes into the form that records have.
@@ -320,15 +343,20 @@ func some(v float64) *float64 {
 	return &v
 }
 
-// reason is what decided: the last rule that brought the request to something else, else what the estimate says.
-func (s *size) reason() string {
+// decisive is the last rule that brought the request to something else, else what the estimate says.
+func (s *size) decisive() (code, reason string) {
 	for i := len(s.verdicts) - 1; i >= 0; i-- {
 		v := &s.verdicts[i]
 		if v.Action != decision.Pass && (v.From != v.To || v.Action == decision.Hold) || v.Code == "WithinTolerance" {
-			return v.Reason
+			return v.Code, v.Reason
 		}
 	}
-	return s.reading.Estimate.Reason
+	return s.reading.Model, s.reading.Estimate.Reason
+}
+
+func (s *size) reason() string {
+	_, reason := s.decisive()
+	return reason
 }
 
 // conclude names the outcome and writes the sentence for people.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ const (
 )
 
 // heapFor applies the policy's word on the runtime, nil when the heap needs nothing.
-func heapFor(want v1alpha1.Runtime, h Heap) *Heap {
+func heapFor(want v1alpha1.Runtime, h Heap, c *corev1.Container) *Heap {
 	switch want {
 	case v1alpha1.RuntimeNone:
 		return nil
@@ -43,6 +44,13 @@ func heapFor(want v1alpha1.Runtime, h Heap) *Heap {
 	for _, v := range []*float64{&h.Max, &h.Fraction, &h.Used, &h.Committed, &h.Outside} {
 		if math.IsNaN(*v) || math.IsInf(*v, 0) || *v < 0 {
 			*v = 0
+		}
+	}
+	if at := slices.IndexFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == h.Variable }); at >= 0 && c.Env[at].ValueFrom != nil || at < 0 && len(c.EnvFrom) > 0 {
+		// Its value is, or may be, somewhere else: it must not be overwritten, and what it says is not known.
+		h.Variable, h.Value = "", ""
+		if h.Fraction == jvmDefault {
+			h.Fraction = 0
 		}
 	}
 	return &h
@@ -167,8 +175,8 @@ func (c *container) holdsHeap(limit float64) bool {
 	}
 	for _, p := range c.spec.ResizePolicy {
 		if p.ResourceName == corev1.ResourceMemory && p.RestartPolicy == corev1.RestartContainer && h.FromContainer {
-			// The resize restarts it, and it reads its limit again.
-			return false
+			// The resize restarts it, and it reads its limit again; its environment stays as it is.
+			return limit*h.Fraction < h.needed()
 		}
 	}
 	if h.Max == 0 {

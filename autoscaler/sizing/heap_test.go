@@ -67,35 +67,63 @@ func TestAKilledJVMIsNotCutToItsHeap(t *testing.T) {
 
 func TestARunningHeapIsNotShrunk(t *testing.T) {
 	heap := Heap{Runtime: v1alpha1.RuntimeJVM, FromContainer: true, Fraction: 0.25, Max: gi, Used: 100 * mi, Outside: 200 * mi}
-	old := func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(now.Add(-24 * time.Hour)) }
-	young := func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(now.Add(-time.Minute)) }
+	settable := heap
+	settable.Variable = "JAVA_TOOL_OPTIONS"
+	age := func(d time.Duration) func(*corev1.Pod) {
+		return func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(now.Add(-d)) }
+	}
+	restarts := []corev1.ContainerResizePolicy{{ResourceName: "memory", RestartPolicy: corev1.RestartContainer}}
 	tests := map[string]struct {
 		apply  v1alpha1.VerticalApply
-		pod    func(*corev1.Pod)
+		age    time.Duration
+		heap   Heap
 		policy []corev1.ContainerResizePolicy
-		step   bool
-		place  bool
 		code   string
+		place  bool
 	}{
-		"in place it keeps its memory":             {v1alpha1.ApplyInPlace, old, nil, false, false, "HeapRunning"},
-		"its pod may be replaced":                  {v1alpha1.ApplyInPlaceOrRecreate, old, nil, true, false, "Recreate"},
-		"a young pod is not":                       {v1alpha1.ApplyInPlaceOrRecreate, young, nil, false, false, "HeapRunning"},
-		"a resize that restarts it lets it shrink": {v1alpha1.ApplyInPlace, old, []corev1.ContainerResizePolicy{{ResourceName: "memory", RestartPolicy: corev1.RestartContainer}}, true, true, "Resize"},
+		"in place it keeps its memory":                   {v1alpha1.ApplyInPlace, 24 * time.Hour, heap, nil, "HeapRunning", false},
+		"its pod may be replaced":                        {v1alpha1.ApplyInPlaceOrRecreate, 24 * time.Hour, heap, nil, "Recreate", false},
+		"a young pod is not":                             {v1alpha1.ApplyInPlaceOrRecreate, time.Minute, heap, nil, "HeapRunning", false},
+		"a resize that restarts it lets it shrink":       {v1alpha1.ApplyInPlace, 24 * time.Hour, heap, restarts, "Resize", true},
+		"a restart does not change the heap's own share": {v1alpha1.ApplyInPlace, 24 * time.Hour, settable, restarts, "HeapRunning", false},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			c := javaShop()
 			c.ResizePolicy = tc.policy
-			s := newScene(c).pods(1, tc.pod).fresh("web", corev1.ResourceMemory, 3.8*gi)
+			s := newScene(c).pods(1, age(tc.age)).fresh("web", corev1.ResourceMemory, 3.8*gi)
 			s.in.Policy.Spec.Vertical.Apply = tc.apply
-			s.in.Heaps["web"] = heap
+			s.in.Heaps["web"] = tc.heap
 			d := s.decide()
 			assert.Equal(t, tc.code, d.Record.Code, d.Record.Reason)
-			require.Equal(t, tc.step, len(d.Steps) == 1)
-			if tc.step {
-				assert.Equal(t, tc.place, d.Steps[0].InPlace)
-				assert.Equal(t, "600Mi", memoryOf(d.Steps[0]))
+			if tc.code == "HeapRunning" {
+				assert.Empty(t, d.Steps)
+				return
 			}
+			require.Len(t, d.Steps, 1)
+			assert.Equal(t, tc.place, d.Steps[0].InPlace)
+			assert.Equal(t, "600Mi", memoryOf(d.Steps[0]))
+		})
+	}
+}
+
+func TestAVariableThatComesFromElsewhereIsNotOverwritten(t *testing.T) {
+	heap := Heap{Runtime: v1alpha1.RuntimeJVM, FromContainer: true, Fraction: 0.25, Used: 100 * mi, Outside: 200 * mi, Variable: "JAVA_TOOL_OPTIONS"}
+	from := map[string]func(*corev1.Container){
+		"a ConfigMap with all variables": func(c *corev1.Container) { c.EnvFrom = []corev1.EnvFromSource{{}} },
+		"a Secret with this one": func(c *corev1.Container) {
+			c.Env = []corev1.EnvVar{{Name: "JAVA_TOOL_OPTIONS", ValueFrom: &corev1.EnvVarSource{}}}
+		},
+	}
+	for name, alter := range from {
+		t.Run(name, func(t *testing.T) {
+			c := javaShop()
+			alter(&c)
+			s := newScene(c).fresh("web", corev1.ResourceMemory, 3*gi)
+			s.in.Heaps["web"] = heap
+			d := s.decide()
+			assert.Nil(t, d.Sizes[0].Environment)
+			assert.InDelta(t, 3*gi, *find(d, "web", corev1.ResourceMemory).Desired, mi, "the size stays with the usage")
 		})
 	}
 }

@@ -21,9 +21,15 @@ const (
 // for is read back from the policy's status. A pod changed shortly before is judged by the declared sizes instead of those that it had; a change that was
 // taken back may be tried once more, and is taken back once more.
 type Memory struct {
-	asked   map[Key]float64
+	asked   map[Key]asked
 	changes map[types.UID]changed
 	bounds  map[Key]*bound
+}
+
+// asked is what was asked for, and why when it was first.
+type asked struct {
+	value        float64
+	code, reason string
 }
 
 // changed is the last change of one pod.

@@ -107,7 +107,7 @@ func newContainer(in *Input, role string, spec *corev1.Container, init bool, for
 	c := &container{role: role, spec: spec, init: init, sidecar: init && isSidecar(spec),
 		policy: policyFor(in.Policy.Spec.Vertical, spec.Name), startup: in.Startups[spec.Name]}
 	if h, ok := in.Heaps[spec.Name]; ok {
-		c.heap = heapFor(c.policy.Runtime, h)
+		c.heap = heapFor(c.policy.Runtime, h, spec)
 	}
 	resources := []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory}
 	if len(c.policy.Resources) > 0 {
@@ -186,8 +186,8 @@ func sound(r Reading) Reading {
 
 // published is the request that was asked for last, or what the policy's status has of it.
 func (in *Input) published(key Key) float64 {
-	if v, ok := in.Memory.asked[key]; ok {
-		return v
+	if a, ok := in.Memory.asked[key]; ok {
+		return a.value
 	}
 	status := in.Policy.Status.Vertical
 	if status == nil {

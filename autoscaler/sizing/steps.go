@@ -192,9 +192,12 @@ func (w *podPlan) size(c *container, s *size, spec *corev1.Container) (request, 
 	if haveLimit == 0 {
 		// A running pod is given no limit that it did not start with.
 		limit = 0
-	} else if limit == 0 || c.policy.Limits == v1alpha1.LimitFixed {
+	} else if c.policy.Limits == v1alpha1.LimitFixed {
 		limit = haveLimit
 		request = min(request, haveLimit)
+	} else if limit == 0 {
+		// It cannot be removed, so it gives way.
+		limit = max(haveLimit, request)
 	}
 	if request < have {
 		switch {
@@ -372,16 +375,15 @@ func unchanged(spec *corev1.PodSpec, containers map[string]corev1.ResourceRequir
 	return true
 }
 
-// pending are the containers whose spec the node has not carried out and will not soon, and what it says.
+// pending are the containers whose spec the node has not carried out and will not soon, and what it says. After a kill for memory that is
+// not waited for.
 func (w *podPlan) pending() (waiting map[string]corev1.ResourceRequirements, reason string) {
 	at := slices.IndexFunc(w.pod.Object.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodResizePending })
 	if at < 0 {
 		return nil, ""
 	}
 	condition := &w.pod.Object.Status.Conditions[at]
-	if condition.Reason != corev1.PodReasonInfeasible && w.in.Now.Sub(condition.LastTransitionTime.Time) < patience {
-		return nil, ""
-	}
+	soon := condition.Reason != corev1.PodReasonInfeasible && w.in.Now.Sub(condition.LastTransitionTime.Time) < patience
 	waiting = map[string]corev1.ResourceRequirements{}
 	for _, c := range w.all {
 		if c.role != roleOf(w.pod) || !c.running() {
@@ -392,8 +394,10 @@ func (w *podPlan) pending() (waiting map[string]corev1.ResourceRequirements, rea
 		if spec == nil || status == nil || len(c.sizes) == 0 || c.policy.Mode == v1alpha1.ContainerOff {
 			continue
 		}
+		memory := c.movable(corev1.ResourceMemory)
+		urgent := memory != nil && memory.urgent && killedLately(w.pod, memory)
 		for _, r := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-			if a, ok := status.AllocatedResources[r]; ok && a.Cmp(spec.Resources.Requests[r]) != 0 {
+			if a, ok := status.AllocatedResources[r]; ok && a.Cmp(spec.Resources.Requests[r]) != 0 && (urgent || !soon) {
 				waiting[c.spec.Name] = *spec.Resources.DeepCopy()
 			}
 		}

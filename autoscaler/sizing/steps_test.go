@@ -107,7 +107,7 @@ func TestStepsAreOrderedByHarm(t *testing.T) {
 	for i := range s.in.Pods {
 		s.in.Pods[i].Object.Spec.Containers[0].Resources = needs(list("memory", have[i]), list("memory", "4Gi"))
 	}
-	s.in.Memory.asked = map[Key]float64{{DefaultRole, "web", corev1.ResourceMemory}: 0.9 * gi}
+	s.in.Memory.asked = map[Key]asked{{DefaultRole, "web", corev1.ResourceMemory}: {value: 0.9 * gi}}
 	s.in.Pods[3].Killed = map[string]time.Time{"web": now.Add(-time.Minute)}
 	d := s.decide()
 	require.Len(t, d.Steps, 4)

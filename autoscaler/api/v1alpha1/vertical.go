@@ -175,7 +175,7 @@ const (
 	// LimitFixed leaves limits alone; requests stay at or below them.
 	LimitFixed LimitRule = "Fixed"
 	// LimitNone takes limits away when a pod is created. A running pod keeps those that it has, since a resize cannot
-	// remove them, and requests stay at or below them.
+	// remove them; they are raised where a request needs it.
 	LimitNone LimitRule = "None"
 )
 
