@@ -50,8 +50,10 @@ func demand(t *testing.T) []float64 {
 }
 
 const (
-	history = 7 * 1440 // minutes
-	day     = 1440
+	// In minutes: models know the first days, and both directions run for three, the last of which is counted.
+	day   = 1440
+	begin = 5*day - 1
+	last  = 8*day - 1
 	// tick is how often replicas are decided, as Kubernetes does.
 	tick = 15 * time.Second
 )
@@ -64,8 +66,8 @@ type fight struct {
 	history   horizontal.History
 	policy    *v1alpha1.WorkloadAutoscaler
 	readiness horizontal.Readiness
-	// request is what a pod is created with.
-	request float64
+	// request is what a pod is created with, declared what the manifest says, each what a pod uses at its target.
+	request, declared, each float64
 	// size resizes pods, once a minute; nil leaves them alone.
 	size func(f *fight, now time.Time, usage float64)
 	// references are horizontal's, asked for at each tick; nil has none.
@@ -76,12 +78,21 @@ type fight struct {
 	resizes  int
 }
 
-func newFight(name string) *fight {
-	p := policy(v1alpha1.GrowthAuto)
-	p.Spec.Horizontal.Min, p.Spec.Horizontal.Max = 2, 60
-	p.Spec.Horizontal.Objectives[0].Resource.Utilization = ptr[int32](70)
-	return &fight{name: name, policy: p, request: 0.5}
+func newFight(name string, growth v1alpha1.Growth, s scenario) *fight {
+	p := policy(growth)
+	p.Spec.Horizontal.Min, p.Spec.Horizontal.Max = 2, 100
+	p.Spec.Horizontal.Objectives[0].Resource.Utilization = &s.target
+	return &fight{name: name, policy: p, request: s.declared, declared: s.declared, each: s.each()}
 }
+
+// scenario is what the manifest requests, in cores, and the target on it, in percent.
+type scenario struct {
+	declared float64
+	target   int32
+}
+
+// each is what a pod uses at its target.
+func (s scenario) each() float64 { return s.declared * float64(s.target) / 100 }
 
 // setRequest gives a pod a CPU request.
 func setRequest(pod *corev1.Pod, cores float64) {
@@ -131,10 +142,10 @@ func (f *fight) step(now time.Time, demand float64) {
 
 // run replays the last day.
 func (f *fight) run(load []float64, from time.Time) {
-	f.scale(int(math.Ceil(load[history]/0.35)), from)
-	for minute := range day - 1 {
+	f.scale(int(math.Ceil(load[begin]/f.each)), from.Add(begin*time.Minute))
+	for minute := begin; minute < last; minute++ {
 		now := from.Add(time.Duration(minute) * time.Minute)
-		a, b := load[history+minute], load[history+minute+1]
+		a, b := load[minute], load[minute+1]
 		for i := range 4 {
 			f.step(now.Add(time.Duration(i)*tick), a+(b-a)*float64(i)/4)
 			f.replicas = append(f.replicas, int32(len(f.pods)))
@@ -150,9 +161,9 @@ func (f *fight) run(load []float64, from time.Time) {
 	}
 }
 
-// usualUsage is what each pod used in the week before, when replicas followed the load and requests stood still.
-func usualUsage(load []float64, minute int) float64 {
-	return load[minute] / math.Max(2, math.Ceil(load[minute]/0.35))
+// usualUsage is what each pod used in the days before, when replicas followed the load and requests stood still.
+func (f *fight) usualUsage(load []float64, minute int) float64 {
+	return load[minute] / math.Max(2, math.Ceil(load[minute]/f.each))
 }
 
 // reversals counts how often values turn around by more than a tenth of where they were.
@@ -213,9 +224,9 @@ func extent(values []float64) (low, high float64) {
 func withVPA(t *testing.T, f *fight, load []float64, from time.Time) *fight {
 	model, err := vertical.NewVPA(vertical.CPU, vpa.DefaultOptions())
 	require.NoError(t, err)
-	for minute := range history {
-		u := usualUsage(load, minute)
-		model.Observe(vertical.Sample{Time: from.Add(time.Duration(minute-history) * time.Minute), Value: u, Mean: u})
+	for minute := range begin {
+		u := f.usualUsage(load, minute)
+		model.Observe(vertical.Sample{Time: from.Add(time.Duration(minute) * time.Minute), Value: u, Mean: u})
 	}
 	changed := map[string]time.Time{}
 	f.size = func(f *fight, now time.Time, usage float64) {
@@ -240,7 +251,7 @@ func withVPA(t *testing.T, f *fight, load []float64, from time.Time) *fight {
 			}
 		}
 	}
-	if e, ok := model.Estimate(from); ok {
+	if e, ok := model.Estimate(from.Add(begin*time.Minute)); ok {
 		f.request = math.Round(e.Target*1000) / 1000
 	}
 	return f
@@ -250,19 +261,19 @@ func withVPA(t *testing.T, f *fight, load []float64, from time.Time) *fight {
 func withYagura(t *testing.T, f *fight, load []float64, from time.Time) *fight {
 	model, err := vertical.New(vertical.Auto, vertical.CPU, vertical.Options{})
 	require.NoError(t, err)
-	for minute := range history {
-		u := usualUsage(load, minute)
-		model.Observe(vertical.Sample{Time: from.Add(time.Duration(minute-history) * time.Minute), Value: u, Mean: u})
+	for minute := range begin {
+		u := f.usualUsage(load, minute)
+		model.Observe(vertical.Sample{Time: from.Add(time.Duration(minute) * time.Minute), Value: u, Mean: u})
 	}
-	manifest := template("500m")
+	manifest := template(strconv.Itoa(int(f.declared*1000)) + "m")
 	manifest.Spec.Containers[0].Name = "main"
 	var balanced balance.Memory
 	var sized sizing.Memory
 	var d balance.Decision
 	f.references = func(f *fight, now time.Time, demand float64) map[string]int64 {
-		memory := float64(len(f.pods))*100*mib + demand*50*mib
+		memory, largest := float64(len(f.pods))*100*mib+demand*50*mib, 4.0
 		d = balance.Decide(balance.Input{Now: now, Policy: f.policy, Template: manifest, Pods: f.pods, Current: int32(len(f.pods)),
-			CPU: &demand, Memory: &memory}, &balanced)
+			CPU: &demand, Memory: &memory, LargestPod: &largest}, &balanced)
 		return d.References
 	}
 	f.size = func(f *fight, now time.Time, usage float64) {
@@ -294,27 +305,51 @@ func withYagura(t *testing.T, f *fight, load []float64, from time.Time) *fight {
 	return f
 }
 
+// outcome is what came of the last day.
+type outcome struct {
+	replicas, requests []float64
+	cores              float64 // requested, in the mean
+}
+
+func (f *fight) outcome() outcome {
+	o := outcome{replicas: floats(f.replicas[len(f.replicas)-4*day:]), requests: f.requests[len(f.requests)-day:]}
+	for i, r := range o.requests {
+		o.cores += r * o.replicas[4*i+3] / day
+	}
+	return o
+}
+
+func mean(values []float64) float64 {
+	sum := 0.0
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(len(values))
+}
+
 // TestBothDirectionsOnOneSignal replays a day of a recorded load with replicas alone, with a HorizontalPodAutoscaler beside a
-// VerticalPodAutoscaler, and with one policy for both.
+// VerticalPodAutoscaler, and with one policy for both, by replicas and by pods.
 func TestBothDirectionsOnOneSignal(t *testing.T) {
 	load := demand(t)
 	from := time.Date(2026, 1, 12, 0, 0, 0, 0, time.UTC)
-	alone := newFight("HPA alone")
-	both := withVPA(t, newFight("HPA + VPA"), load, from)
-	ours := withYagura(t, newFight("one policy"), load, from)
-	t.Logf("%-12s %8s %8s %9s   %8s %8s %9s %8s", "", "replicas", "changes", "reversals", "requests", "resizes", "reversals", "cores")
-	for _, f := range []*fight{alone, both, ours} {
-		f.run(load, from)
-		low, high := extent(floats(f.replicas))
-		least, most := extent(f.requests)
-		cores := 0.0
-		for i, r := range f.requests {
-			cores += r * float64(f.replicas[4*i+3]) / float64(len(f.requests))
-		}
-		t.Logf("%-12s %3.0f-%-4.0f %8d %9d   %.2f-%.2f %8d %9d %8.2f", f.name, low, high, changes(floats(f.replicas)), reversals(floats(f.replicas)),
-			least, most, f.resizes, reversals(f.requests), cores)
+	for _, s := range []scenario{{0.5, 70}, {1, 35}, {0.4, 90}} {
+		t.Run(fmt.Sprintf("%gm at %d%%", s.declared*1000, s.target), func(t *testing.T) {
+			alone := newFight("HPA alone", v1alpha1.GrowthAuto, s)
+			both := withVPA(t, newFight("HPA + VPA", v1alpha1.GrowthAuto, s), load, from)
+			ours := withYagura(t, newFight("one policy", v1alpha1.GrowthAuto, s), load, from)
+			pods := withYagura(t, newFight("growth: Pods", v1alpha1.GrowthPods, s), load, from)
+			t.Logf("%-12s %8s %6s %8s %9s %13s %8s %9s %7s", "", "replicas", "mean", "changes", "reversals", "requests", "changes", "reversals", "cores")
+			outcomes := map[*fight]outcome{}
+			for _, f := range []*fight{alone, both, ours, pods} {
+				f.run(load, from)
+				o := f.outcome()
+				outcomes[f] = o
+				low, high := extent(o.replicas)
+				least, most := extent(o.requests)
+				t.Logf("%-12s %3.0f - %-3.0f %5.1f %8d %9d %5.2f - %5.2f %8d %9d %7.2f", f.name, low, high, mean(o.replicas), changes(o.replicas), reversals(o.replicas),
+					least, most, changes(o.requests), reversals(o.requests), o.cores)
+			}
+			assert.Equal(t, alone.replicas, ours.replicas, "a resize alone changes no replicas: they are what they would be without any resize")
+		})
 	}
-
-	assert.Equal(t, alone.replicas, ours.replicas, "a resize alone changes no replicas: they are what they would be without any resize")
-	_ = both
 }

@@ -15,8 +15,8 @@ type Rules struct {
 	// Tolerance is the difference between the request in force and the new one, as a fraction of the one in force, up to which
 	// nothing changes.
 	Tolerance float64
-	// Declared is the request that the manifest has: in force from the start, and what little confidence does not go far below.
-	// 0 is none.
+	// Declared is the request that the manifest has: in force from the start, and what is not left far behind on little
+	// confidence. 0 is none: then the model is followed from the start.
 	Declared float64
 	// Every is the shortest time between two decisions; 0 decides after each sample. A kill is answered at once.
 	Every time.Duration
@@ -33,16 +33,20 @@ const (
 	oomAnswer = time.Hour
 )
 
+// earlyMargin is how many times its newest usage a container may request at least, however little is known.
+const earlyMargin = 1.5
+
 // next is the request that follows one in force, which is 0 when there is none. Killed is true when a kill for memory is recent. The
 // words name the rules that had a say.
-func (r Rules) next(resource vertical.Resource, before float64, e *vertical.Estimate, killed bool) (request float64, words string) {
+func (r Rules) next(resource vertical.Resource, before, usage float64, e *vertical.Estimate, killed bool) (request float64, words string) {
 	least, most := r.allowed(resource)
-	value := min(e.Target, most)
-	missing := 1 - e.Confidence
-	if floor := min(r.Declared*missing*missing, before); value < floor {
-		value, words = floor, "; not far below what is declared on a short history"
+	_, beyond := Rules{}.allowed(resource)
+	value := min(e.Target, beyond)
+	urgent := killed && e.Target > before
+	if r.Declared > 0 {
+		value, words = r.declared(value, before, usage, e, urgent)
 	}
-	if before > 0 && !(killed && value > before) {
+	if before > 0 && !(urgent && value > before) {
 		if difference := value/before - 1; math.Abs(difference) <= r.Tolerance {
 			value = before
 		}
@@ -60,6 +64,19 @@ func (r Rules) next(resource vertical.Resource, before float64, e *vertical.Esti
 		value, words = least, "; raised to the least that is allowed"
 	}
 	return value, words
+}
+
+// declared limits how far a request leaves what the manifest declares while little is known.
+func (r Rules) declared(value, before, usage float64, e *vertical.Estimate, urgent bool) (bounded float64, words string) {
+	missing := (1 - e.Confidence) * (1 - e.Confidence)
+	if floor := min(r.Declared*missing, before); value < floor {
+		return floor, "; not far below what is declared on a short history"
+	}
+	measured := max(r.Declared, earlyMargin*usage)
+	if ceiling := max(before, measured+(value-measured)*(1-missing)); value > ceiling && !urgent {
+		return ceiling, "; not far beyond what is measured on a short history"
+	}
+	return value, ""
 }
 
 // allowed returns the smallest and the largest request.

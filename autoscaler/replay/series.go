@@ -97,7 +97,7 @@ func (s *series) decide(step *Step) {
 	recent := !s.killed.IsZero() && step.Time.Sub(s.killed) < oomAnswer
 	s.decided = step.Time
 	step.Recommended, step.Model = present(estimate.Target), estimate.Model
-	next, words := s.rules.next(s.resource, s.request, &estimate, recent)
+	next, words := s.rules.next(s.resource, s.request, step.Usage, &estimate, recent)
 	step.Change = s.request > 0 && next != s.request
 	switch {
 	case step.OOM:
