@@ -38,8 +38,8 @@ type Reading struct {
 type Pod struct {
 	Object *corev1.Pod
 	Role   string
-	// Changed is when its sizes were last changed by us, zero when they were not or it is not known. What Memory.Applied was
-	// told comes before it.
+	// Changed is when its sizes were last changed by us, zero when they were not or it is not known. When Memory.Applied was told
+	// of a later change, that counts.
 	Changed time.Time
 	// Before is what the containers had that were changed then, nil when that is not known. RolledBack is true when that change took
 	// another one back.

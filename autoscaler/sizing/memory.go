@@ -53,7 +53,7 @@ type bound struct {
 }
 
 // Applied tells that a step was carried out, or accepted by the node. It remembers what the pod had, so that the change can be taken
-// back.
+// back. It is for callers whose pods do not tell it themselves, in Pod.Changed and Pod.Before.
 func (m *Memory) Applied(step Step, at time.Time) {
 	if m.changes == nil {
 		m.changes = map[types.UID]changed{}

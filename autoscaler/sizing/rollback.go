@@ -40,7 +40,7 @@ func rollbacks(in *Input) map[types.UID]*restored {
 // rollback judges one pod's last change, nil when it stands. A change that takes another back is final.
 func (in *Input) rollback(p *Pod, window time.Duration) *restored {
 	last, known := in.Memory.changes[p.Object.UID]
-	if !known {
+	if !known || p.Changed.After(last.at) {
 		last, known = changed{at: p.Changed, before: p.Before, rollBack: p.RolledBack}, p.Before != nil
 	}
 	at := last.at

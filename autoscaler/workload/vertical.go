@@ -94,6 +94,12 @@ func (c *Controller) decideVertical(ctx context.Context, r *round, policy *v1alp
 	if !ok {
 		return c.failedVertical(policy, &targetError{"TooManyContainers", fmt.Errorf("the usage of this target is not followed: autoscaler.usage.maxContainers is reached")})
 	}
+	for i := range view.Pods {
+		p := &view.Pods[i]
+		if change, ok := c.deps.Actuation.Change(p.Object); ok {
+			p.Changed, p.Before, p.RolledBack = change.Time, change.From, change.RollBack
+		}
+	}
 	v := &m.vertical
 	if now.Sub(v.boundsAt) >= boundsLife || now.Before(v.boundsAt) {
 		bounds, err := c.bounds.bounds(ctx, policy.Namespace, target.Template, now)
@@ -113,7 +119,6 @@ func (c *Controller) decideVertical(ctx context.Context, r *round, policy *v1alp
 		record.Pods = c.deps.Actuation.Execute(ctx, actuation.Target{
 			Policy: policy, Replicas: target.Replicas, Pods: view.Pods, Sizes: d.Sizes, Template: target.Template,
 		}, d.Steps)
-		v.applied(c.deps.Actuation, d.Steps)
 		concludeActions(&record, len(d.Steps))
 	}
 	v.sized = countSized(view.Pods, d.Steps, d.Sizes, tolerance(policy.Spec.Vertical))
@@ -123,16 +128,6 @@ func (c *Controller) decideVertical(ctx context.Context, r *round, policy *v1alp
 		c.deps.Metrics.changes.WithLabelValues(string(record.Outcome)).Inc()
 	}
 	return record
-}
-
-// applied remembers the steps that were carried out, so that they can be taken back.
-func (m *verticalMemory) applied(executor *actuation.Executor, steps []sizing.Step) {
-	for i := range steps {
-		at, _ := executor.Changed(steps[i].Pod)
-		if at.After(m.sizing.ChangedAt(steps[i].Pod.UID)) {
-			m.sizing.Applied(steps[i], at)
-		}
-	}
 }
 
 // concludeActions brings a record, which supposes that every step succeeds, in line with what came of them. The actions on the
