@@ -13,10 +13,10 @@ import (
 
 // ResizedAnnotation is where a pod says when it was last resized and from what. Its value is a JSON object:
 //
-// 	time      RFC 3339
-// 	from      by container: requests and limits before
-// 	pod       the pod's own requests and limits before, absent when it had none
-// 	rollBack  true when the resize took an earlier one back
+//	time      RFC 3339
+//	from      by container: requests and limits before
+//	pod       the pod's own requests and limits before, absent when it had none
+//	rollBack  true when the resize took an earlier one back
 //
 // It is written before the resize, since the resize subresource changes no metadata and what a pod had before must not be lost
 // with the process that knew it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -122,6 +123,8 @@ func (x *Executor) index(pod types.UID, w *workload) {
 // It waits for what it sends for Config.Wait at most. Calls that take longer go on until ctx ends or they take longer than
 // Config.Timeout, so ctx has to be that of the whole time in which this process leads.
 func (x *Executor) Execute(ctx context.Context, t Target, steps []sizing.Step) []decision.PodAction {
+	// What goes on after the return must not see the caller's slices change.
+	steps, t.Pods = slices.Clone(steps), slices.Clone(t.Pods)
 	w := x.workload(&t)
 	now := x.deps.Clock.Now()
 	w.learn(x, &t, now)
