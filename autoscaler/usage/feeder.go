@@ -44,7 +44,6 @@ type Feeder struct {
 	mu        sync.Mutex
 	workloads map[Workload]*workload
 	ids       map[ID]Workload
-	kept      map[ID]keptTarget
 	watch     watch
 	// resolution is how far samples lie apart, resolvedAt when that was found out; nanoseconds.
 	resolution, resolvedAt atomic.Int64
@@ -57,7 +56,7 @@ type Feeder struct {
 // New makes a feeder. Nothing is read until Run runs.
 func New(cfg Config, deps Dependencies) *Feeder {
 	return &Feeder{
-		cfg: cfg, deps: deps, log: deps.Logger, workloads: map[Workload]*workload{}, ids: map[ID]Workload{}, kept: map[ID]keptTarget{},
+		cfg: cfg, deps: deps, log: deps.Logger, workloads: map[Workload]*workload{}, ids: map[ID]Workload{},
 		watch: watch{counters: map[counterKey]counted{}}, measureDue: make(chan struct{}, 1), watchDue: make(chan struct{}, 1), queue: newQueue(),
 	}
 }
@@ -87,7 +86,7 @@ func (f *Feeder) loop(ctx context.Context, due <-chan struct{}, do func(context.
 // Update takes the targets as they are now: those that are not among them any more are forgotten. It is called every second and does not
 // wait for anything; what it finds due is done by Run.
 func (f *Feeder) Update(now time.Time, targets []Target) {
-	f.register(f.withKept(now, targets))
+	f.register(targets)
 	for _, w := range f.all() {
 		f.note(w, now)
 	}
@@ -98,30 +97,6 @@ func (f *Feeder) Update(now time.Time, targets []Target) {
 		wake(f.measureDue)
 	}
 	wake(f.watchDue)
-}
-
-// keptTarget is a target that is registered for the time being.
-type keptTarget struct {
-	target Target
-	until  time.Time
-}
-
-// keptLife is how long a target is kept.
-const keptLife = 10 * time.Minute
-
-// withKept adds the targets that were kept lately. The policies' own come first: they go before when there are too many.
-func (f *Feeder) withKept(now time.Time, targets []Target) []Target {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	targets = slices.Clip(targets)
-	for id, k := range f.kept {
-		if now.After(k.until) {
-			delete(f.kept, id)
-			continue
-		}
-		targets = append(targets, k.target)
-	}
-	return targets
 }
 
 func wake(due chan<- struct{}) {

@@ -31,22 +31,6 @@ type View struct {
 // reestimate is how long an estimate stands when nothing new was observed: it ages.
 const reestimate = time.Minute
 
-// Keep registers one target for the time being: for callers that come by now and then and not every second with all of theirs. It is
-// forgotten when it has not been kept for a while, and is not among those that Update is about.
-func (f *Feeder) Keep(now time.Time, t Target) {
-	f.mu.Lock()
-	f.kept[t.ID] = keptTarget{t, now.Add(keptLife)}
-	w := f.workloads[t.Workload]
-	if w == nil {
-		w = newWorkload(t.Workload)
-		f.workloads[t.Workload] = w
-	}
-	f.ids[t.ID] = t.Workload
-	f.subscribe(w, t)
-	f.mu.Unlock()
-	f.note(w, now)
-}
-
 // View returns what is known now for a registration, false when there is none. The caller owns it.
 func (f *Feeder) View(id ID, now time.Time) (View, bool) {
 	f.mu.Lock()
