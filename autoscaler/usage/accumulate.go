@@ -25,17 +25,14 @@ func (e *extent) add(value, throttled, pressure float64) {
 	e.throttled, e.pressure = max(e.throttled, throttled), max(e.pressure, pressure)
 }
 
-// span collects extents over time.
+// span collects extents over time. There are four for each container name, so times are milliseconds.
 type span struct {
-	from, last                   time.Time
+	last                         int64
 	peak, mean, throttled, press float64 // sums, but for the peak
-	count                        int
+	count                        int32
 }
 
-func (s *span) add(at time.Time, e extent) {
-	if s.count == 0 {
-		s.from = at
-	}
+func (s *span) add(at int64, e extent) {
 	s.last = at
 	s.peak = max(s.peak, e.peak)
 	s.mean += e.sum / float64(e.count)
@@ -46,7 +43,7 @@ func (s *span) add(at time.Time, e extent) {
 
 func (s *span) sample() vertical.Sample {
 	n := float64(s.count)
-	return vertical.Sample{Time: s.last, Value: s.peak, Mean: min(s.mean/n, s.peak), Throttled: s.throttled / n, Pressure: s.press / n}
+	return vertical.Sample{Time: time.UnixMilli(s.last).UTC(), Value: s.peak, Mean: min(s.mean/n, s.peak), Throttled: s.throttled / n, Pressure: s.press / n}
 }
 
 // accumulator turns measurements of one resource into samples for models and aggregates for the store.
@@ -55,21 +52,20 @@ type accumulator struct {
 	now      extent
 	minute   span
 	// five is the running aggregate, slot the end of the five minutes that it is of.
-	five  span
-	slot  time.Time
-	ended bool
-
-	flushed time.Time
-	newest  float64
-	at      time.Time
+	five span
+	slot int64
+	// flushed is when the last sample was given, at when the newest value was measured.
+	flushed, at int64
+	newest      float64
 }
 
-// close ends a round of measurements. It returns a sample when one is due, and the aggregate that ended before it.
-func (a *accumulator) close(now time.Time, interval, sampleInterval time.Duration) (sample vertical.Sample, due bool, ended span, slot time.Time) {
-	e := a.now
+// close ends a round of measurements. It returns a sample when one is due, and the aggregate that ended before it with the end of its five
+// minutes.
+func (a *accumulator) close(at time.Time, interval, sampleInterval time.Duration) (sample vertical.Sample, due bool, ended span, slot time.Time) {
+	e, now := a.now, at.UnixMilli()
 	a.now = extent{}
-	if end := slotOf(now); !end.Equal(a.slot) {
-		ended, slot = a.five, a.slot
+	if end := slotOf(at).UnixMilli(); end != a.slot {
+		ended, slot = a.five, time.UnixMilli(a.slot).UTC()
 		a.five, a.slot = span{}, end
 	}
 	if e.count == 0 {
@@ -78,10 +74,10 @@ func (a *accumulator) close(now time.Time, interval, sampleInterval time.Duratio
 	a.newest, a.at = e.peak, now
 	a.five.add(now, e)
 	a.minute.add(now, e)
-	if now.Before(a.flushed) { // the clock was set back
-		a.flushed = time.Time{}
+	if now < a.flushed { // the clock was set back
+		a.flushed = 0
 	}
-	if now.Sub(a.flushed) >= sampleInterval-interval/2 {
+	if now-a.flushed >= (sampleInterval - interval/2).Milliseconds() {
 		sample, due = a.minute.sample(), true
 		a.minute, a.flushed = span{}, now
 	}

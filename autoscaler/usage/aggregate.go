@@ -72,7 +72,10 @@ func (a *Aggregate) add(w Workload, key groupKey, slot time.Time, resource corev
 }
 
 func (f *Feeder) send(a Aggregate) {
-	if values := a.Values(); f.deps.Sink != nil && len(values) > 0 {
+	if f.deps.Sink == nil {
+		return
+	}
+	if values := a.Values(); len(values) > 0 {
 		f.deps.Sink.Usage(a.Labels(), values)
 	}
 }

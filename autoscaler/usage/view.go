@@ -199,7 +199,9 @@ func runs(pod *corev1.Pod, name string) bool {
 func (w *workload) newest(key sizing.Key) (float64, time.Time) {
 	for i := range w.groups[groupKey{key.Role, key.Container}] {
 		if a := &w.groups[groupKey{key.Role, key.Container}][i]; a.resource == key.Resource {
-			return a.newest, a.at
+			if a.at > 0 {
+				return a.newest, time.UnixMilli(a.at)
+			}
 		}
 	}
 	return 0, time.Time{}

@@ -145,7 +145,7 @@ func (f *Feeder) apply(w *workload, now time.Time, m *measurements) {
 		}
 	}
 	f.closeRound(w, now)
-	if wanted, known := w.wantsRoles(); wanted && now.Sub(w.rolesAt) >= time.Duration(f.cfg.SampleInterval) {
+	if wanted, known := w.wantsRoles(); wanted && (len(w.pods) > 1 || w.roles.divided) && now.Sub(w.rolesAt) >= time.Duration(f.cfg.SampleInterval) {
 		w.rolesAt = now
 		if w.roles.update(now, w.members(now), f.cfg.RoleRatio, time.Duration(f.cfg.RoleHold), known) {
 			f.rolesChanged(w)
@@ -158,8 +158,10 @@ func (w *workload) collect(role, name string, used *measurement, after time.Dura
 	key := groupKey{role, name}
 	group, ok := w.groups[key]
 	if !ok {
-		for _, r := range w.resources(name) {
-			group = append(group, accumulator{resource: r})
+		resources := w.resources(name)
+		group = make([]accumulator, len(resources))
+		for i, r := range resources {
+			group[i].resource = r
 		}
 		w.groups[key] = group
 	}
