@@ -292,15 +292,39 @@ func TestReplicasBoundTheCPUOfPods(t *testing.T) {
 			got := d.Cap("a", vertical.Estimate{Target: 0.4, Floor: 0.3, Upper: 0.5, Reason: "the peak of a day"})
 			assert.InDelta(t, tc.want, got.Target, 1e-12)
 			assert.LessOrEqual(t, got.Floor, got.Target)
-			small := vertical.Estimate{Target: 0.1, Reason: "the peak of a day"}
-			assert.Equal(t, small, d.Cap("a", small))
-			other := vertical.Estimate{Target: 9, Reason: "the peak of a day"}
+			other := vertical.Estimate{Target: 0.1, Reason: "the peak of a day"}
 			assert.Equal(t, other, d.Cap("other", other))
+			assert.Equal(t, other, d.CapRole("batch", "a", other), "another role has peaks of its own")
 			if tc.want < 0.4 {
 				assert.Contains(t, got.Reason, "the peak of a day; no more than the reference of 200m, since more load is met with replicas: ")
 			}
 		})
 	}
+}
+
+func TestSizesAreCalm(t *testing.T) {
+	var m balance.Memory
+	estimate := func(growth v1alpha1.Growth, at time.Duration, target float64) vertical.Estimate {
+		d := balance.Decide(balance.Input{Now: now.Add(at), Policy: policy(growth), Template: template("500m"), Current: 4, CPU: ptr(1.0)}, &m)
+		return d.Cap("a", vertical.Estimate{Target: target, Reason: "the newest"})
+	}
+	assert.InDelta(t, 0.3, estimate(v1alpha1.GrowthAuto, 0, 0.3).Target, 1e-12)
+	assert.InDelta(t, 0.4, estimate(v1alpha1.GrowthAuto, time.Hour, 0.4).Target, 1e-12, "up at once")
+	low := estimate(v1alpha1.GrowthAuto, 2*time.Hour, 0.1)
+	assert.InDelta(t, 0.3, low.Target, 1e-12, "what was reached in one hour only is not kept for a day")
+	assert.Contains(t, low.Reason, "the newest; not below 300m, reached twice in 24h, since more load is met with replicas")
+	assert.InDelta(t, 0.3, estimate(v1alpha1.GrowthAuto, 23*time.Hour, 0.1).Target, 1e-12)
+	assert.InDelta(t, 0.1, estimate(v1alpha1.GrowthAuto, 26*time.Hour, 0.1).Target, 1e-12, "a day later")
+	assert.InDelta(t, 0.2, estimate(v1alpha1.GrowthAuto, 200*time.Hour, 0.2).Target, 1e-12, "a gap forgets all")
+
+	assert.InDelta(t, 0.3, estimate(v1alpha1.GrowthPods, 300*time.Hour, 0.3).Target, 1e-12)
+	assert.InDelta(t, 0.3, estimate(v1alpha1.GrowthPods, 300*time.Hour+6*time.Minute, 0.3).Target, 1e-12)
+	assert.InDelta(t, 0.3, estimate(v1alpha1.GrowthPods, 301*time.Hour, 0.1).Target, 1e-12)
+	assert.InDelta(t, 0.1, estimate(v1alpha1.GrowthPods, 303*time.Hour, 0.1).Target, 1e-12, "pods that follow the load look back on two hours")
+
+	var none balance.Decision
+	e := vertical.Estimate{Target: 0.3}
+	assert.Equal(t, e, none.Cap("a", e), "without both directions nothing is changed")
 }
 
 func TestFit(t *testing.T) {

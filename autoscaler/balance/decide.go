@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
-	"github.com/yagura-dev/yagura/autoscaler/vertical"
 )
 
 // settling is how long pods go on being as large as the highest load within it asks for, once they have grown.
@@ -56,6 +55,7 @@ type Memory struct {
 	// memory and cpu are per pod, over the CPU and over the work of a pod; latency is over the size of pods, both as logarithms.
 	memory, cpu, latency Fit
 	wants                []want
+	peaks                map[calmKey]*peak
 }
 
 // want is the reference that the load asked for at a time, in cores.
@@ -80,20 +80,12 @@ type Decision struct {
 	// HoldCPU goes into sizing.Input: why the CPU of pods does not change, empty when it may.
 	HoldCPU string
 	// LargestCPU is up to where the CPU of a container follows its usage, by name and in cores, while more load is met with
-	// replicas; see Cap.
+	// replicas; see CapRole.
 	LargestCPU map[string]float64
-}
 
-// Cap bounds an estimate of a container's CPU. Until more replicas are there, pods use more than their target; a request beyond the
-// reference would only follow what replicas are about to take away.
-func (d *Decision) Cap(container string, e vertical.Estimate) vertical.Estimate {
-	most, ok := d.LargestCPU[container]
-	if !ok || e.Target <= most {
-		return e
-	}
-	e.Reason = fmt.Sprintf("%s; no more than the reference of %s, since %s", e.Reason, cores(most), d.Reason)
-	e.Target, e.Floor, e.Lower = most, math.Min(e.Floor, most), math.Min(e.Lower, most)
-	return e
+	// memory and at are for CapRole; memory is nil where growth is not chosen.
+	memory *Memory
+	at     time.Time
 }
 
 // Decide keeps references and chooses what more load is met with. It is to be called before the decisions on replicas and on sizes,
@@ -146,7 +138,7 @@ func (m *Memory) observe(in *Input) {
 func (m *Memory) grow(in *Input, o *v1alpha1.Objective, d *Decision) {
 	d.Evidence = m.evidence(in, o)
 	c := m.choose(in, o, &d.Evidence)
-	d.Growth, d.Code = c.growth, c.code
+	d.Growth, d.Code, d.memory, d.at = c.growth, c.code, m, in.Now
 	d.Reason = fmt.Sprintf("more load is met with %s: %s", map[v1alpha1.Growth]string{v1alpha1.GrowthPods: "larger pods", v1alpha1.GrowthReplicas: "replicas"}[c.growth], c.reason)
 	if c.code != CodeMaxReplicas && c.code != CodeLargestPod && c.code != CodeBoth && c.code != CodeNotInPlace {
 		m.growth = c.growth
