@@ -267,26 +267,21 @@ func TestPodsAreCreatedWithTheirSizes(t *testing.T) {
 	assert.Equal(t, "1", cpuOf(w.another("web")))
 }
 
+// TestWebhookIsDown: the API server cannot reach the webhook, of which no server hears anything.
 func TestWebhookIsDown(t *testing.T) {
 	w := newWorld(t)
 	w.policy("web", small)
-	leader := w.start(true, clock.RealClock{}, nil)
-	w.eventually("up", leader.up)
-	// Somebody cuts the way from the API server to the webhook, of which no server hears anything.
-	leader.leading.Store(false)
-	time.Sleep(2 * time.Second)
-	_, err := w.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Patch(t.Context(), w.configuration, types.JSONPatchType,
-		[]byte(`[{"op":"replace","path":"/webhooks/0/clientConfig/url","value":"https://127.0.0.1:1/mutate"}]`), metav1.PatchOptions{})
-	require.NoError(t, err)
+	r := w.start(true, clock.RealClock{}, func(c *Config) { c.URL = "https://127.0.0.1:1" })
+	w.eventually("nothing speaks against it", r.up)
 	time.Sleep(grace + time.Second)
 	w.deployment("web", 1)
 	w.eventually("a pod as its manifest says", func() bool { return len(w.pods("web")) == 1 && cpuOf(&w.pods("web")[0]) == "1" })
-	w.eventually("a gauge says so", func() bool { return !leader.up() })
+	w.eventually("the metrics say so", func() bool { return !r.up() && r.missed() == 1 })
+	r.stop()
 
-	// The leader finds the pods that came in the meantime, and mends the way.
-	leader.leading.Store(true)
+	r = w.start(true, clock.RealClock{}, nil)
 	w.eventually("sized again", func() bool { return cpuOf(w.another("web")) == "250m" })
-	w.eventually("the gauge, too", leader.up)
+	w.eventually("the gauge, too", r.up)
 }
 
 func TestReplicasShareCertificates(t *testing.T) {

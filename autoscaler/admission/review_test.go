@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -382,4 +383,26 @@ func FuzzReview(f *testing.F) {
 			t.Fatalf("the patch %s does not fit %s: %v", answer.Response.Patch, asked.Request.Object.Raw, err)
 		}
 	})
+}
+
+// BenchmarkReview reviews a pod of a Deployment in a namespace with a thousand policies.
+func BenchmarkReview(b *testing.B) {
+	cluster := objects{deploymentOf("web", map[string]string{"app": "web"})}
+	for i := range 1000 {
+		cluster = append(cluster, policyOf("Deployment", fmt.Sprintf("other-%d", i), nil))
+	}
+	cluster = append(cluster, policyOf("Deployment", "web", nil))
+	cfg := DefaultConfig()
+	cfg.Listen = "127.0.0.1:0"
+	s, err := New(cfg, Dependencies{Reader: cluster, Clock: testingclock.NewFakeClock(epoch), Logger: slog.New(slog.DiscardHandler), Metrics: NewMetrics(prometheus.NewRegistry())})
+	require.NoError(b, err)
+	pod, err := json.Marshal(podOf("ReplicaSet", "web", ofDeployment))
+	require.NoError(b, err)
+	req := &admissionv1.AdmissionRequest{UID: "1", Kind: metav1.GroupVersionKind{Version: "v1", Kind: "Pod"}, Namespace: "shop", Operation: admissionv1.Create, Object: runtime.RawExtension{Raw: pod}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if s.answer(b.Context(), req).Patch == nil {
+			b.Fatal("not sized")
+		}
+	}
 }
