@@ -143,7 +143,12 @@ type replica struct {
 	stop    func()
 }
 
+// start starts a replica that talks to the API server as an administrator.
 func (w *world) start(leading bool, c clock.WithTicker, edit func(*Config)) *replica {
+	return w.startAs(w.kube, leading, c, edit)
+}
+
+func (w *world) startAs(kube kubernetes.Interface, leading bool, c clock.WithTicker, edit func(*Config)) *replica {
 	w.t.Helper()
 	cfg := DefaultConfig()
 	cfg.Listen, cfg.Configuration, cfg.Interval = "127.0.0.1:0", w.configuration, model.Duration(time.Second)
@@ -157,7 +162,7 @@ func (w *world) start(leading bool, c clock.WithTicker, edit func(*Config)) *rep
 		logger = slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	var err error
-	r.server, err = New(cfg, Dependencies{Reader: w.cache, Kube: w.kube, Namespace: w.autoscale, Only: []string{w.namespace}, Leading: r.leading.Load,
+	r.server, err = New(cfg, Dependencies{Reader: w.cache, Kube: kube, Namespace: w.autoscale, Only: []string{w.namespace}, Leading: r.leading.Load,
 		Clock: c, Logger: logger, Metrics: NewMetrics(prometheus.NewRegistry())})
 	require.NoError(w.t, err)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
