@@ -14,6 +14,7 @@ import (
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/decision"
 	"github.com/yagura-dev/yagura/autoscaler/usage"
+	"github.com/yagura-dev/yagura/autoscaler/vertical"
 	"github.com/yagura-dev/yagura/autoscaler/vpa"
 	"github.com/yagura-dev/yagura/autoscaler/workload"
 )
@@ -64,7 +65,7 @@ func (p *vpas) follow(ctx context.Context) []usage.Target {
 		}
 		t := usage.Target{
 			ID: idOf(v), Workload: usage.Workload{Namespace: v.Namespace, Kind: v.Spec.TargetRef.Kind, Name: v.Spec.TargetRef.Name},
-			Model: v1alpha1.ModelAuto, Template: sizable.Template,
+			Model: v1alpha1.ModelAuto, History: vertical.DefaultHistory, Template: sizable.Template,
 			Resources: func(container string) []corev1.ResourceName { return vpa.Resources(v, container) },
 		}
 		for j := range pods {
