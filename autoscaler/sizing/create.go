@@ -134,10 +134,12 @@ func (s *ContainerSize) resources(c *corev1.Container, rule v1alpha1.LimitRule, 
 		request := max(size, amount(s.Startup, r))
 		limit := amount(s.Limits, r)
 		switch {
+		case isHugePages(r):
+			// They cannot be overcommitted.
+			limit = request
 		case slices.Contains(s.RemoveLimits, r):
-			has = 0
 			delete(to.Limits, r)
-		case has == 0 && !isHugePages(r):
+		case has == 0:
 			limit = 0
 		case limit == 0 || rule == v1alpha1.LimitFixed:
 			limit = has

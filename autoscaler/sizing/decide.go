@@ -249,7 +249,7 @@ func containerSizes(all []*container) []ContainerSize {
 		size := ContainerSize{Role: c.role, Container: c.spec.Name, Init: c.init, Confidence: 1}
 		var reasons []string
 		for _, s := range c.sizes {
-			if !s.known {
+			if !s.known || s.value == 0 {
 				continue
 			}
 			r := s.resource()

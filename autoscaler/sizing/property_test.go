@@ -110,8 +110,8 @@ func checkRequirements(t *testing.T, r corev1.ResourceRequirements) {
 			require.LessOrEqual(t, q.Cmp(limit), 0, "%s requests %s above the limit %s", name, q.String(), limit.String())
 		}
 		if isHugePages(name) {
-			limit := r.Limits[name]
-			require.True(t, q.Equal(limit), "huge pages request %s, limit %s", q.String(), limit.String())
+			limit, set := r.Limits[name]
+			require.True(t, set && q.Equal(limit), "huge pages request %s, limit %s", q.String(), limit.String())
 		}
 	}
 }
@@ -180,7 +180,7 @@ func checkStep(t *testing.T, in *Input, step Step) {
 func checkCreation(t *testing.T, in *Input, d Decision) {
 	t.Helper()
 	policy := in.Policy.DeepCopy()
-	policy.Status.Vertical = &v1alpha1.VerticalStatus{Containers: ToStatus(d.Sizes)}
+	policy.Status.Vertical = verticalStatus(d)
 	for i := range in.Pods {
 		pod := in.Pods[i].Object.DeepCopy()
 		created := ForPod(policy, in.Pods[i].Role, pod, in.Bounds.Ranges)
@@ -189,6 +189,11 @@ func checkCreation(t *testing.T, in *Input, d Decision) {
 			checkRequirements(t, c.Resources)
 		}
 	}
+}
+
+// verticalStatus is the status that publishes what was decided.
+func verticalStatus(d Decision) *v1alpha1.VerticalStatus {
+	return &v1alpha1.VerticalStatus{Containers: ToStatus(d.Sizes)}
 }
 
 func randomInput(r *rand.Rand) Input {
