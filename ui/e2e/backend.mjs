@@ -7,17 +7,24 @@ async function get(url) {
   return response.json();
 }
 
+function refs({ data }) {
+  return data.result.map(({ metric }) => ({ namespace: metric.target_namespace, name: metric.autoscaler }));
+}
+
 export async function takeStock(base) {
   const now = Date.now() / 1000;
   const range = `start=${now - 900}&end=${now}`;
   const nanos = `start=${Math.round((now - 900) * 1000)}000000&end=${Math.round(now * 1000)}000000`;
   const prom = (path) => get(`${base}/prometheus/api/v1/${path}`);
-  const [names, nodes, logServices, services, autoscalers, containers] = await Promise.all([
+  const [names, nodes, logServices, services, autoscalers, sized, containers] = await Promise.all([
     prom(`label/__name__/values?${range}`),
     prom(`label/node/values?match[]=node_cpu_seconds_total&${range}`),
     get(`${base}/loki/api/v1/label/service_name/values?${nanos}`),
     get(`${base}/jaeger/api/services`),
     prom(`query?query=${encodeURIComponent("yagura_autoscaler_replicas_current")}`),
+    prom(
+      `query?query=${encodeURIComponent("group by (target_namespace, autoscaler) (yagura_autoscaler_size_request)")}`,
+    ),
     prom(`query?query=${encodeURIComponent('container_memory_working_set_bytes{container!="",pod!=""}')}`),
   ]);
   const stock = {
@@ -25,10 +32,9 @@ export async function takeStock(base) {
     nodes: nodes.data ?? [],
     logServices: logServices.data ?? [],
     services: services.data ?? [],
-    autoscalers: autoscalers.data.result.map(({ metric }) => ({
-      namespace: metric.target_namespace,
-      name: metric.autoscaler,
-    })),
+    // Those that scale, and those that size: one may do both.
+    autoscalers: refs(autoscalers),
+    sized: refs(sized),
     pods: [...new Set(containers.data.result.map(({ metric }) => metric.pod))],
     trace: undefined,
   };

@@ -100,5 +100,23 @@ export function journeys(stock) {
       },
     });
   }
+  if (stock.sized[0]) {
+    const { namespace, name } = stock.sized[0];
+    list.push({
+      name: "a mark on the sizes opens its decision, whatever the table's filters leave out",
+      run: async (page, base) => {
+        await page.goto(`${base}/autoscaling/${namespace}/${name}?from=now-1h&refresh=off&direction=horizontal`);
+        await page.locator("section[aria-label='Changes of sizes over time'] button").last().click();
+        await page.getByText("What the rules said about the target as a whole").waitFor();
+        await expectUrl(
+          page,
+          (url) => url.searchParams.has("at") && !url.searchParams.has("direction"),
+          "the decision stands in the URL, and the filter that hides it does not",
+        );
+        await page.reload();
+        await page.getByText("What was done to pods").waitFor();
+      },
+    });
+  }
   return list;
 }

@@ -43,8 +43,8 @@ export function pageChecks(stock) {
           await visible(page, `section[aria-label=Services] >> text="${stock.services[0]}"`);
         else await text(page, "No traces yet");
         if (stock.logServices.length > 0) await visible(page, "section[aria-label='Log rate'] canvas");
-        if (stock.autoscalers[0])
-          await visible(page, `section[aria-label=Autoscalers] >> text=${stock.autoscalers[0].name}`);
+        const [first] = [...stock.autoscalers, ...stock.sized];
+        if (first) await visible(page, `section[aria-label=Autoscalers] >> text=${first.name}`);
         else await text(page, "No autoscaler has reported");
       },
     },
@@ -81,8 +81,9 @@ export function pageChecks(stock) {
       name: "autoscaling",
       path: "/autoscaling",
       check: async (page) => {
-        if (stock.autoscalers.length === 0) return text(page, "No autoscaler has reported");
-        for (const { name } of stock.autoscalers) await visible(page, `td >> text="${name}"`);
+        const all = [...stock.autoscalers, ...stock.sized];
+        if (all.length === 0) return text(page, "No autoscaler has reported");
+        for (const { name } of all) await visible(page, `td >> text="${name}"`);
       },
     },
   ];
@@ -129,7 +130,22 @@ export function pageChecks(stock) {
         await atLeast(page, "section[aria-label=Timeline] canvas", 2, "lanes");
         await visible(page, "section[aria-label=Decisions] tbody tr");
         await page.locator("section[aria-label=Decisions] tbody button[aria-expanded]").first().click();
-        await text(page, "What the rules made of it");
+        await visible(page, ":text('What the rules made of it'), :text('What the rules said about the target')");
+        await page.locator("h1").scrollIntoViewIfNeeded();
+      },
+    });
+  }
+  if (stock.sized[0]) {
+    const { namespace, name } = stock.sized[0];
+    checks.push({
+      name: "autoscaler-sizes",
+      path: `/autoscaling/${namespace}/${name}?direction=vertical`,
+      check: async (page) => {
+        await visible(page, "section[aria-label=Sizes] tbody tr");
+        await visible(page, "section[aria-label='Sizes over time'] canvas");
+        await page.locator("section[aria-label=Decisions] tbody button[aria-expanded]").first().click();
+        await text(page, "What the rules said about the target as a whole");
+        await text(page, "What was done to pods");
         await page.locator("h1").scrollIntoViewIfNeeded();
       },
     });

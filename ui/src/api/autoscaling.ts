@@ -3,13 +3,8 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useRef } from "react";
 import { useTime } from "../app/time";
-import {
-  type AutoscalerRef,
-  type AutoscalerSummary,
-  type DecisionRecord,
-  parseRecord,
-  summarizeAutoscalers,
-} from "../lib/autoscaling";
+import { type AutoscalerRef, type AutoscalerSummary, summarizeAutoscalers } from "../lib/autoscaling";
+import { type DecisionRecord, parseRecord } from "../lib/decision";
 import { type LogEntry, toEntries, traceIdOf } from "../lib/logs";
 import { quote } from "../lib/promql";
 import { queryLogs } from "./loki";

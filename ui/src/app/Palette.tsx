@@ -17,6 +17,7 @@ import { useAutoscalers } from "../api/autoscaling";
 import { services } from "../api/jaeger";
 import { logLabelValues } from "../api/loki";
 import { labelValues } from "../api/prometheus";
+import { headline } from "../lib/autoscaling";
 import { streamSelector } from "../lib/logql";
 import { PAGES } from "./navigation";
 import { useTime } from "./time";
@@ -94,7 +95,7 @@ function useActions(open: boolean, query: string): SpotlightActionGroupData[] {
         .map((entry) => ({
           id: `autoscaler ${entry.key}`,
           label: entry.key,
-          description: entry.latest?.reason,
+          description: headline(entry)?.reason,
           leftSection: <IconArrowsMaximize size={18} stroke={1.7} />,
           onClick: () =>
             void navigate({

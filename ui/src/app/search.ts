@@ -30,7 +30,7 @@ export const tracesSearch = z.object({
 });
 export const traceSearch = z.object({ span: text, view: text });
 export const autoscalingSearch = z.object({ find: text });
-export const autoscalerSearch = z.object({ at: text, outcome: text });
+export const autoscalerSearch = z.object({ at: text, outcome: text, direction: text, container: text });
 
 /** `?a=b&c=d` without the router's own JSON dialect. */
 export function parseSearch(search: string): Record<string, string> {

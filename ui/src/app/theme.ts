@@ -67,6 +67,7 @@ export const cssVariables: CSSVariablesResolver = () => ({
     "--text-good": "#0b7556",
     "--text-bad": "#c02626",
     "--text-warn": "#8a5a00",
+    "--text-urgent": "#b03a08",
     "--text-link": "#2a56c6",
   },
   dark: {
@@ -83,6 +84,7 @@ export const cssVariables: CSSVariablesResolver = () => ({
     "--text-good": "#45cfa4",
     "--text-bad": "#ff8078",
     "--text-warn": "#efb342",
+    "--text-urgent": "#ff9561",
     "--text-link": "#86abf7",
   },
 });

@@ -7,12 +7,15 @@ interface MeterProps {
   label: string;
   text: string;
   detail?: string;
+  /** Without a tone: where a full meter is neither good nor bad. */
+  plain?: boolean;
 }
 
 /** A number with a bar under it when there is something to measure it against. */
-export function Meter({ value, of, label, text, detail }: MeterProps) {
+export function Meter({ value, of, label, text, detail, plain }: MeterProps) {
   const share = of && of > 0 ? Math.min(1, Math.max(0, value / of)) : undefined;
-  const tone = share === undefined ? undefined : share >= 0.9 ? "bad" : share >= 0.75 ? "warn" : "good";
+  const tone =
+    share === undefined ? undefined : plain ? "plain" : share >= 0.9 ? "bad" : share >= 0.75 ? "warn" : "good";
   return (
     <div className={classes.meter}>
       <div className={classes.line}>

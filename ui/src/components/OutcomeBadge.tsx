@@ -1,20 +1,28 @@
 import {
   IconAlertTriangle,
+  IconArrowBackUp,
   IconArrowDown,
+  IconArrowsVertical,
   IconArrowUp,
+  IconBolt,
   IconEye,
   IconHelp,
   IconLock,
   IconMinus,
   IconPencil,
+  IconRefresh,
 } from "@tabler/icons-react";
-import type { Outcome } from "../lib/autoscaling";
 import type { Scheme } from "../lib/colors";
+import type { Occasion } from "../lib/decision";
 import classes from "./OutcomeBadge.module.css";
 
-export const OUTCOME_LABEL: Record<Outcome, string> = {
+export const OUTCOME_LABEL: Record<Occasion, string> = {
   ScaledOut: "Scaled out",
   ScaledIn: "Scaled in",
+  Resized: "Resized",
+  Recreated: "Recreated",
+  RolledBack: "Rolled back",
+  KillAnswered: "Kill answered",
   Unchanged: "Unchanged",
   Held: "Held",
   Recommended: "Recommended",
@@ -26,6 +34,10 @@ export const OUTCOME_LABEL: Record<Outcome, string> = {
 export const OUTCOME_ICON = {
   ScaledOut: IconArrowUp,
   ScaledIn: IconArrowDown,
+  Resized: IconArrowsVertical,
+  Recreated: IconRefresh,
+  RolledBack: IconArrowBackUp,
+  KillAnswered: IconBolt,
   Unchanged: IconMinus,
   Held: IconLock,
   Recommended: IconPencil,
@@ -35,7 +47,7 @@ export const OUTCOME_ICON = {
 } as const;
 
 /** An outcome as a mark of shape, word and colour: never of colour alone. */
-export function OutcomeBadge({ outcome }: { outcome: Outcome }) {
+export function OutcomeBadge({ outcome }: { outcome: Occasion }) {
   const IconOf = OUTCOME_ICON[outcome];
   return (
     <span className={classes.badge} data-outcome={outcome}>
@@ -45,14 +57,19 @@ export function OutcomeBadge({ outcome }: { outcome: Outcome }) {
   );
 }
 
-export function outcomeColor(outcome: Outcome, scheme: Scheme): string {
+export function outcomeColor(outcome: Occasion, scheme: Scheme): string {
   const dark = scheme === "dark";
   switch (outcome) {
     case "ScaledOut":
+    case "Resized":
       return dark ? "#45cfa4" : "#0b7556";
     case "ScaledIn":
+    case "Recreated":
       return dark ? "#86abf7" : "#2a56c6";
+    case "KillAnswered":
+      return dark ? "#ff9561" : "#b03a08";
     case "Held":
+    case "RolledBack":
       return dark ? "#efb342" : "#8a5a00";
     case "Failed":
       return dark ? "#ff8078" : "#c02626";

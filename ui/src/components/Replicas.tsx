@@ -7,7 +7,7 @@ interface ReplicasProps {
   max: number | null;
 }
 
-/** Replicas as figures and as a place between the bounds. */
+/** Replicas as figures and as a place between the bounds; a policy about sizes alone sets none. */
 export function Replicas({ current, desired, min, max }: ReplicasProps) {
   const known = current !== null && min !== null && max !== null && max > min;
   const place = (value: number) =>
@@ -18,9 +18,11 @@ export function Replicas({ current, desired, min, max }: ReplicasProps) {
       <span className={classes.figures}>
         <b>{current ?? "–"}</b>
         {moving && <> → {desired}</>}
-        <span className={classes.bounds}>
-          {min ?? "–"} to {max ?? "–"}
-        </span>
+        {(min !== null || max !== null) && (
+          <span className={classes.bounds}>
+            {min ?? "–"} to {max ?? "–"}
+          </span>
+        )}
       </span>
       {known && (
         <span className={classes.track} aria-hidden>

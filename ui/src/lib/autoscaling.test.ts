@@ -1,86 +1,13 @@
 import { describe, expect, it } from "vitest";
-import {
-  assembleTimeline,
-  type DecisionRecord,
-  groupMarkers,
-  markersOf,
-  parseRecord,
-  summarizeAutoscalers,
-  verdictStep,
-} from "./autoscaling";
+import { assembleTimeline, groupMarkers, headline, markersOf, summarizeAutoscalers } from "./autoscaling";
+import { type DecisionRecord, parseRecord } from "./decision";
+import { REPLICA_LINE, SIZE_LINE } from "./decision.samples";
 
-const LINE = JSON.stringify({
-  namespace: "shop",
-  name: "checkout",
-  target: { apiVersion: "apps/v1", kind: "Deployment", name: "checkout" },
-  mode: "Apply",
-  time: "2026-11-23T14:00:00.5Z",
-  outcome: "ScaledOut",
-  reason: "Scaled out from 3 to 5: cpu is 83.2 against a target of 70.",
-  currentReplicas: 3,
-  readyReplicas: 3,
-  recommendedReplicas: 5,
-  desiredReplicas: 5,
-  minReplicas: 2,
-  maxReplicas: 40,
-  objectives: [
-    {
-      name: "cpu",
-      kind: "Resource",
-      query: "",
-      value: 83.2,
-      target: 70,
-      unit: "percent",
-      per: "Replica",
-      replicas: 5,
-      state: "Fresh",
-      ageSeconds: 0.8,
-      reason: "",
-    },
-  ],
-  verdicts: [{ rule: "tolerance", action: "Pass", from: 5, to: 5, reason: "outside the tolerance" }],
-  equalTicks: 12,
-});
-
-function record(ms: number, change: Partial<DecisionRecord> = {}): DecisionRecord {
-  const parsed = parseRecord(LINE, 0, `id ${ms}`);
+function record(ms: number, change: Partial<DecisionRecord> = {}, line = REPLICA_LINE): DecisionRecord {
+  const parsed = parseRecord(line, 0, `id ${ms}`);
   if (!parsed) throw new Error("the sample record does not parse");
   return { ...parsed, ms, ...change };
 }
-
-describe("parseRecord", () => {
-  it("reads a whole record", () => {
-    const parsed = parseRecord(LINE, 1, "id", "trace");
-    expect(parsed).toMatchObject({
-      namespace: "shop",
-      outcome: "ScaledOut",
-      desiredReplicas: 5,
-      id: "id",
-      traceId: "trace",
-    });
-    expect(parsed?.ms).toBe(Date.parse("2026-11-23T14:00:00.5Z"));
-    expect(parsed?.objectives[0]).toMatchObject({ name: "cpu", value: 83.2, state: "Fresh" });
-  });
-  it("takes what is missing or null as unknown", () => {
-    const parsed = parseRecord(
-      '{"namespace":"a","name":"b","outcome":"Held","objectives":[{"name":"q","value":null}],"verdicts":null}',
-      42,
-      "id",
-    );
-    expect(parsed).toMatchObject({ ms: 42, currentReplicas: null, verdicts: [], reason: "" });
-    expect(parsed?.objectives[0]?.value).toBeNull();
-  });
-  it("keeps outcomes it does not know", () => {
-    expect(parseRecord('{"namespace":"a","name":"b","outcome":"Exploded"}', 0, "id")?.outcome).toBe("Unknown");
-  });
-  it.each([
-    "starting",
-    '"text"',
-    "{}",
-    '{"msg":"started","namespace":"a"}',
-    '{"namespace":"a","name":"b","outcome":5}',
-  ])("leaves other lines alone: %s", (line) => expect(parseRecord(line, 0, "id")).toBeUndefined());
-});
 
 describe("summarizeAutoscalers", () => {
   it("joins the newest record with the newest samples", () => {
@@ -102,10 +29,26 @@ describe("summarizeAutoscalers", () => {
       key: "shop/checkout",
       current: 5,
       target: "Deployment/checkout",
-      latest: { reason: "new" },
+      horizontal: { reason: "new" },
     });
+    expect(first?.vertical).toBeUndefined();
     expect(second).toMatchObject({ key: "shop/silent", max: 9, current: null });
-    expect(second?.latest).toBeUndefined();
+    expect(second?.horizontal).toBeUndefined();
+  });
+  it("keeps the newest of each direction, and takes bounds from the one about replicas", () => {
+    const [both] = summarizeAutoscalers([record(1000), record(2000, {}, SIZE_LINE), record(1500, {}, SIZE_LINE)], []);
+    expect(both).toMatchObject({ horizontal: { ms: 1000 }, vertical: { ms: 2000 }, min: 2, max: 40, desired: 5 });
+    const [sizes] = summarizeAutoscalers([record(2000, {}, SIZE_LINE)], []);
+    expect(sizes).toMatchObject({ current: 3, desired: null, min: null, target: "Deployment/checkout" });
+  });
+  it("puts the weightiest decision first, and of equals the newest", () => {
+    const of = (horizontal: Partial<DecisionRecord>, vertical: Partial<DecisionRecord>) => {
+      const [summary] = summarizeAutoscalers([record(1000, horizontal), record(2000, vertical, SIZE_LINE)], []);
+      return summary && headline(summary)?.direction;
+    };
+    expect(of({ outcome: "ScaledOut" }, { outcome: "Unchanged", code: "" })).toBe("horizontal");
+    expect(of({ outcome: "Held" }, { outcome: "Held", code: "" })).toBe("vertical");
+    expect(of({ outcome: "Unchanged" }, { outcome: "RolledBack", code: "" })).toBe("vertical");
   });
 });
 
@@ -177,19 +120,9 @@ describe("markers", () => {
       record(30, { outcome: "Held" }),
     ]);
     const groups = groupMarkers(markers, (marker) => marker.ms, 10);
-    expect(groups.map((group) => [group.at, group.lead.outcome, group.markers.length])).toEqual([
+    expect(groups.map((group) => [group.at, group.lead.occasion, group.markers.length])).toEqual([
       [0, "ScaledIn", 3],
       [30, "Held", 1],
     ]);
   });
-});
-
-it.each([
-  [5, 4, "5 → 4"],
-  [5, 5, "5"],
-  [null, null, "–"],
-  [null, 3, "3"],
-  [3, null, "3"],
-])("writes a verdict's step from %s to %s as %s", (from, to, want) => {
-  expect(verdictStep({ rule: "r", action: "Pass", from, to, reason: "" })).toBe(want);
 });

@@ -1,139 +1,8 @@
 // Decision records and series of the autoscaler, put together on one time axis.
 // Only what the autoscaler shipped is used: its log records and its yagura_autoscaler_* series.
 
-import { z } from "zod";
-import type { RawSeries } from "./series";
-
-export const OUTCOMES = ["ScaledOut", "ScaledIn", "Unchanged", "Held", "Recommended", "Observed", "Failed"] as const;
-export type Outcome = (typeof OUTCOMES)[number] | "Unknown";
-
-const outcomeSchema = z
-  .string()
-  .transform((text): Outcome => ((OUTCOMES as readonly string[]).includes(text) ? (text as Outcome) : "Unknown"));
-const count = z
-  .number()
-  .nullish()
-  .transform((value) => value ?? null);
-
-const objectiveSchema = z.object({
-  name: z.string(),
-  kind: z
-    .string()
-    .nullish()
-    .transform((value) => value ?? ""),
-  query: z
-    .string()
-    .nullish()
-    .transform((value) => value ?? ""),
-  value: z
-    .number()
-    .nullish()
-    .transform((value) => value ?? null),
-  target: z
-    .number()
-    .nullish()
-    .transform((value) => value ?? null),
-  unit: z
-    .string()
-    .nullish()
-    .transform((value) => value ?? ""),
-  per: z
-    .string()
-    .nullish()
-    .transform((value) => value ?? ""),
-  replicas: count,
-  state: z
-    .string()
-    .nullish()
-    .transform((value) => value ?? ""),
-  ageSeconds: z
-    .number()
-    .nullish()
-    .transform((value) => value ?? null),
-  reason: z
-    .string()
-    .nullish()
-    .transform((value) => value ?? ""),
-});
-
-const verdictSchema = z.object({
-  rule: z.string(),
-  action: z
-    .string()
-    .nullish()
-    .transform((value) => value ?? ""),
-  from: count,
-  to: count,
-  reason: z
-    .string()
-    .nullish()
-    .transform((value) => value ?? ""),
-});
-
-/** One decision, as the autoscaler logs it. Unknown keys are kept out, missing ones stay empty. */
-export const recordSchema = z.object({
-  namespace: z.string(),
-  name: z.string(),
-  target: z
-    .object({ apiVersion: z.string().optional(), kind: z.string().optional(), name: z.string().optional() })
-    .nullish()
-    .transform((value) => value ?? {}),
-  mode: z
-    .string()
-    .nullish()
-    .transform((value) => value ?? ""),
-  time: z
-    .string()
-    .nullish()
-    .transform((value) => value ?? ""),
-  outcome: outcomeSchema,
-  reason: z
-    .string()
-    .nullish()
-    .transform((value) => value ?? ""),
-  currentReplicas: count,
-  readyReplicas: count,
-  recommendedReplicas: count,
-  desiredReplicas: count,
-  minReplicas: count,
-  maxReplicas: count,
-  objectives: z
-    .array(objectiveSchema)
-    .nullish()
-    .transform((value) => value ?? []),
-  verdicts: z
-    .array(verdictSchema)
-    .nullish()
-    .transform((value) => value ?? []),
-  equalTicks: z
-    .number()
-    .nullish()
-    .transform((value) => value ?? 0),
-});
-
-export type DecisionRecord = z.infer<typeof recordSchema> & {
-  /** Epoch milliseconds: the record's own time, else that of its log entry. */
-  ms: number;
-  id: string;
-  traceId?: string;
-};
-
-export type Objective = DecisionRecord["objectives"][number];
-export type Verdict = DecisionRecord["verdicts"][number];
-
-/** Reads a log line as a record. The autoscaler also logs ordinary lines, which are simply not records. */
-export function parseRecord(line: string, entryMs: number, id: string, traceId?: string): DecisionRecord | undefined {
-  let body: unknown;
-  try {
-    body = JSON.parse(line);
-  } catch {
-    return undefined;
-  }
-  const parsed = recordSchema.safeParse(body);
-  if (!parsed.success) return undefined;
-  const own = Date.parse(parsed.data.time);
-  return { ...parsed.data, ms: Number.isNaN(own) ? entryMs : own, id, traceId };
-}
+import { acted, type DecisionRecord, type Occasion, occasionOf, weightOf } from "./decision";
+import { type Column, holdSamples, type RawSeries } from "./series";
 
 export interface AutoscalerRef {
   namespace: string;
@@ -148,7 +17,9 @@ export interface AutoscalerSummary extends AutoscalerRef {
   desired: number | null;
   min: number | null;
   max: number | null;
-  latest?: DecisionRecord;
+  /** The newest decision about replicas, and the newest about sizes; a policy may be about one of them only. */
+  horizontal?: DecisionRecord;
+  vertical?: DecisionRecord;
 }
 
 export function autoscalerKey(ref: AutoscalerRef): string {
@@ -189,14 +60,18 @@ export function summarizeAutoscalers(
   };
   for (const record of records) {
     const summary = entry(record);
-    if (summary.latest && summary.latest.ms >= record.ms) continue;
-    summary.latest = record;
-    summary.mode = record.mode;
-    summary.target = record.target.name ? `${record.target.kind ?? ""}/${record.target.name}` : "";
-    summary.current = record.currentReplicas;
-    summary.desired = record.desiredReplicas;
-    summary.min = record.minReplicas;
-    summary.max = record.maxReplicas;
+    const known = summary[record.direction];
+    if (!known || known.ms < record.ms) summary[record.direction] = record;
+  }
+  for (const summary of found.values()) {
+    const { horizontal, vertical } = summary;
+    const newest = (vertical?.ms ?? 0) > (horizontal?.ms ?? 0) ? vertical : horizontal;
+    summary.mode = newest?.mode ?? "";
+    summary.target = newest?.target.name ? `${newest.target.kind ?? ""}/${newest.target.name}` : "";
+    summary.current = newest?.currentReplicas ?? null;
+    summary.desired = horizontal?.desiredReplicas ?? null;
+    summary.min = horizontal?.minReplicas ?? null;
+    summary.max = horizontal?.maxReplicas ?? null;
   }
   for (const { labels, value } of samples) {
     const ref = seriesRef(labels);
@@ -220,7 +95,13 @@ export function summarizeAutoscalers(
   return [...found.values()].sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
 }
 
-export type Column = (number | null)[];
+/** The decision that says most about an autoscaler where there is room for one; of equals the newest. */
+export function headline(summary: AutoscalerSummary): DecisionRecord | undefined {
+  const { horizontal, vertical } = summary;
+  if (!horizontal || !vertical) return horizontal ?? vertical;
+  const difference = weightOf(occasionOf(vertical)) - weightOf(occasionOf(horizontal));
+  return (difference || vertical.ms - horizontal.ms) > 0 ? vertical : horizontal;
+}
 
 export interface ObjectiveTrack {
   name: string;
@@ -246,7 +127,7 @@ export interface Timeline {
 
 export interface Marker {
   ms: number;
-  outcome: Outcome;
+  occasion: Occasion;
   record: DecisionRecord;
 }
 
@@ -293,7 +174,7 @@ export function assembleTimeline(
   };
   const filled = new Set<Column>();
   const fill = (column: Column, samples: [number, number][]) => {
-    hold(column, samples, grid, holdSeconds);
+    holdSamples(column, samples, grid, holdSeconds);
     filled.add(column);
   };
   for (const { labels, samples } of series) {
@@ -313,7 +194,7 @@ export function assembleTimeline(
       const value = pick(record);
       return value === null || value === undefined ? [] : [[record.ms / 1000, value]];
     });
-    hold(column, samples, grid, holdSeconds);
+    holdSamples(column, samples, grid, holdSeconds);
   };
   for (const record of sorted) {
     for (const objective of record.objectives) {
@@ -339,30 +220,16 @@ export function assembleTimeline(
   return timeline;
 }
 
-function hold(column: Column, samples: [number, number][], grid: { start: number; step: number }, holdSeconds: number) {
-  let next = 0;
-  let last: [number, number] | undefined;
-  for (let index = 0; index < column.length; index++) {
-    const time = grid.start + index * grid.step;
-    // A sample belongs to the grid point at or after it.
-    while (next < samples.length && (samples[next] as [number, number])[0] <= time + 1e-6) last = samples[next++];
-    if (last && time - last[0] <= Math.max(holdSeconds, grid.step)) {
-      column[index] = Number.isFinite(last[1]) ? last[1] : null;
-    }
-  }
-}
-
 /** Records worth a mark: every change, and where a hold or a failure begins or ends, not its minute-by-minute repeats. */
 export function markersOf(sorted: DecisionRecord[]): Marker[] {
   const markers: Marker[] = [];
   let before: DecisionRecord | undefined;
   for (const record of sorted) {
-    const acted = record.outcome === "ScaledOut" || record.outcome === "ScaledIn";
     const changed =
       before === undefined ||
       before.outcome !== record.outcome ||
       (record.outcome !== "Unchanged" && before.desiredReplicas !== record.desiredReplicas);
-    if (acted || changed) markers.push({ ms: record.ms, outcome: record.outcome, record });
+    if (acted(record) || changed) markers.push({ ms: record.ms, occasion: occasionOf(record), record });
     before = record;
   }
   return markers;
@@ -377,17 +244,6 @@ export interface MarkerGroup {
   at: number;
 }
 
-const WEIGHT: Record<Outcome, number> = {
-  Failed: 6,
-  ScaledOut: 5,
-  ScaledIn: 5,
-  Held: 4,
-  Recommended: 3,
-  Observed: 2,
-  Unchanged: 1,
-  Unknown: 0,
-};
-
 /** Groups marks (in time order) whose places lie within `width` of the group's first. */
 export function groupMarkers(markers: Marker[], place: (marker: Marker) => number, width: number): MarkerGroup[] {
   const groups: MarkerGroup[] = [];
@@ -397,24 +253,11 @@ export function groupMarkers(markers: Marker[], place: (marker: Marker) => numbe
     const group = groups.at(-1);
     if (group && at - first < width) {
       group.markers.push(marker);
-      if (WEIGHT[marker.outcome] >= WEIGHT[group.lead.outcome]) group.lead = marker;
+      if (weightOf(marker.occasion) >= weightOf(group.lead.occasion)) group.lead = marker;
     } else {
       first = at;
       groups.push({ lead: marker, markers: [marker], at });
     }
   }
   return groups;
-}
-
-/** One sentence for a verdict's effect on the number of replicas. */
-export function verdictStep(verdict: Verdict): string {
-  const { from, to } = verdict;
-  if (from === null && to === null) return "–";
-  if (from === to || to === null) return String(from ?? to);
-  return from === null ? String(to) : `${from} → ${to}`;
-}
-
-/** What was cut, by which rule: the verdicts that changed or held the number. */
-export function decidingVerdicts(record: DecisionRecord): Verdict[] {
-  return record.verdicts.filter((verdict) => verdict.action === "Hold" || verdict.action === "Change");
 }

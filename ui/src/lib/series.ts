@@ -40,6 +40,31 @@ export function alignSeries(series: RawSeries[], start: number, end: number, ste
   return { times, columns };
 }
 
+/** Values on a grid, null where nothing is known. */
+export type Column = (number | null)[];
+
+/**
+ * Fills a column with samples, each held until the next one, for what is exported more slowly than the grid's step; but
+ * for at most `holdSeconds`, beyond which the silence shows.
+ */
+export function holdSamples(
+  column: Column,
+  samples: [number, number][],
+  grid: { start: number; step: number },
+  holdSeconds: number,
+) {
+  let next = 0;
+  let last: [number, number] | undefined;
+  for (let index = 0; index < column.length; index++) {
+    const time = grid.start + index * grid.step;
+    // A sample belongs to the grid point at or after it.
+    while (next < samples.length && (samples[next] as [number, number])[0] <= time + 1e-6) last = samples[next++];
+    if (last && time - last[0] <= Math.max(holdSeconds, grid.step)) {
+      column[index] = Number.isFinite(last[1]) ? last[1] : null;
+    }
+  }
+}
+
 /** Labels that differ between the series, in the order people look for them. */
 export function distinguishingLabels(all: Labels[]): string[] {
   const values = new Map<string, Set<string>>();

@@ -10,6 +10,8 @@ import { Panel } from "../../components/Panel";
 import { QueryError } from "../../components/QueryError";
 import { Replicas } from "../../components/Replicas";
 import type { AutoscalerSummary } from "../../lib/autoscaling";
+import { type DecisionRecord, occasionOf } from "../../lib/decision";
+import { changedSizes, containerName, sizeStep } from "../../lib/sizes";
 import { formatAgo, formatDateTime } from "../../lib/time";
 import classes from "./AutoscalingPage.module.css";
 import { formatObjective } from "./objective";
@@ -22,7 +24,9 @@ export function AutoscalingPage() {
   const words = (search.find ?? "").toLowerCase().split(/\s+/).filter(Boolean);
   const found = list.filter((entry) =>
     words.every((word) =>
-      `${entry.key} ${entry.target} ${entry.mode} ${entry.latest?.outcome}`.toLowerCase().includes(word),
+      `${entry.key} ${entry.target} ${entry.mode} ${entry.horizontal?.outcome} ${entry.vertical?.outcome}`
+        .toLowerCase()
+        .includes(word),
     ),
   );
   return (
@@ -57,7 +61,7 @@ export function AutoscalingPage() {
         </Panel>
       ) : (
         <Panel flush label="Autoscalers">
-          <Table.ScrollContainer minWidth={860}>
+          <Table.ScrollContainer minWidth={1080}>
             <Table className={classes.table} verticalSpacing={8} horizontalSpacing="md">
               <Table.Thead>
                 <Table.Tr>
@@ -65,6 +69,7 @@ export function AutoscalingPage() {
                   <Table.Th>Mode</Table.Th>
                   <Table.Th>Replicas</Table.Th>
                   <Table.Th>Signal and target</Table.Th>
+                  <Table.Th>Sizes</Table.Th>
                   <Table.Th>Last decision</Table.Th>
                 </Table.Tr>
               </Table.Thead>
@@ -104,7 +109,7 @@ function Row({ entry }: { entry: AutoscalerSummary }) {
         <Replicas current={entry.current} desired={entry.desired} min={entry.min} max={entry.max} />
       </Table.Td>
       <Table.Td>
-        {entry.latest?.objectives.map((objective) => (
+        {entry.horizontal?.objectives.map((objective) => (
           <div key={objective.name} className={classes.objective}>
             <span className={classes.objectiveName}>{objective.name}</span>
             <span className="num">{formatObjective(objective.value, objective.unit)}</span>
@@ -115,25 +120,69 @@ function Row({ entry }: { entry: AutoscalerSummary }) {
           </div>
         )) ?? "–"}
       </Table.Td>
+      <Table.Td>{entry.vertical ? <Sizes record={entry.vertical} /> : "–"}</Table.Td>
       <Table.Td maw={460}>
-        {entry.latest ? (
-          <>
-            <div className={classes.last}>
-              <OutcomeBadge outcome={entry.latest.outcome} />
-              <Text size="xs" c="dimmed" title={formatDateTime(entry.latest.ms, zone)}>
-                {formatAgo(entry.latest.ms, range.to)}
-              </Text>
-            </div>
-            <Text size="sm" mt={2}>
-              {entry.latest.reason}
-            </Text>
-          </>
-        ) : (
+        {entry.horizontal && (
+          <Decision record={entry.horizontal} about={entry.vertical && "replicas"} to={range.to} zone={zone} />
+        )}
+        {entry.vertical && (
+          <Decision record={entry.vertical} about={entry.horizontal && "sizes"} to={range.to} zone={zone} />
+        )}
+        {!entry.horizontal && !entry.vertical && (
           <Text size="sm" c="dimmed">
             no record in the last minutes
           </Text>
         )}
       </Table.Td>
     </Table.Tr>
+  );
+}
+
+const SHOWN_SIZES = 3;
+
+/** The sizes that differ most from what they should be. */
+function Sizes({ record }: { record: DecisionRecord }) {
+  const changed = changedSizes(record);
+  const { length } = record.sizes;
+  if (changed.length === 0) {
+    return <span className={classes.dim}>{length === 0 ? "none known" : `${length}, all as they should be`}</span>;
+  }
+  return (
+    <>
+      {changed.slice(0, SHOWN_SIZES).map((size) => (
+        <div key={`${containerName(size)} ${size.resource}`} className={classes.objective}>
+          <span>
+            {containerName(size)} <span className={classes.dim}>{size.resource}</span>
+          </span>
+          <span className="num">{sizeStep(size)}</span>
+        </div>
+      ))}
+      {changed.length > SHOWN_SIZES && <div className={classes.more}>and {changed.length - SHOWN_SIZES} more</div>}
+    </>
+  );
+}
+
+interface DecisionProps {
+  record: DecisionRecord;
+  /** What it is about, where there is another one about something else. */
+  about?: string;
+  to: number;
+  zone: "local" | "utc";
+}
+
+function Decision({ record, about, to, zone }: DecisionProps) {
+  return (
+    <div className={classes.decision}>
+      <div className={classes.last}>
+        <OutcomeBadge outcome={occasionOf(record)} />
+        <Text size="xs" c="dimmed" title={formatDateTime(record.ms, zone)}>
+          {about && `${about}, `}
+          {formatAgo(record.ms, to)}
+        </Text>
+      </div>
+      <Text size="sm" mt={2}>
+        {record.reason}
+      </Text>
+    </div>
   );
 }

@@ -1,16 +1,33 @@
 import { Group, Table } from "@mantine/core";
-import { IconArrowsLeftRight, IconCheck, IconLock } from "@tabler/icons-react";
 import { TextLink } from "../../components/TextLink";
-import { type DecisionRecord, type Objective, type Verdict, verdictStep } from "../../lib/autoscaling";
+import type { DecisionRecord, Objective } from "../../lib/decision";
 import { formatSeconds } from "../../lib/units";
 import classes from "./DecisionDetails.module.css";
 import { formatObjective } from "./objective";
+import { SizeDecision } from "./SizeDecision";
+import { Verdicts } from "./Verdicts";
 
-/** The whole of one decision: what each objective asked for, and what each rule made of it, in order. */
+/** The whole of one decision, and the trace of the tick that made it. */
 export function DecisionDetails({ record }: { record: DecisionRecord }) {
-  const reasons = record.objectives.some((objective) => objective.reason !== "");
   return (
     <div className={classes.details}>
+      {record.direction === "vertical" ? <SizeDecision record={record} /> : <ReplicaDecision record={record} />}
+      {record.traceId && (
+        <Group gap="md" mt={8}>
+          <TextLink to="/traces/$traceId" params={{ traceId: record.traceId }} size="sm">
+            The tick's trace
+          </TextLink>
+        </Group>
+      )}
+    </div>
+  );
+}
+
+/** What each objective asked for, and what each rule made of it, in order. */
+function ReplicaDecision({ record }: { record: DecisionRecord }) {
+  const reasons = record.objectives.some((objective) => objective.reason !== "");
+  return (
+    <>
       {record.objectives.length > 0 && (
         <section aria-label="Objectives">
           <h3 className={classes.title}>What the signals asked for</h3>
@@ -35,25 +52,9 @@ export function DecisionDetails({ record }: { record: DecisionRecord }) {
       )}
       <section aria-label="Rules">
         <h3 className={classes.title}>What the rules made of it</h3>
-        {record.verdicts.length === 0 ? (
-          <p className={classes.none}>The record names no rules.</p>
-        ) : (
-          <ol className={classes.chain}>
-            {record.verdicts.map((verdict, index) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: the chain is a fixed order, and a rule may stand in it twice
-              <VerdictRow key={index} verdict={verdict} />
-            ))}
-          </ol>
-        )}
+        <Verdicts verdicts={record.verdicts} none="The record names no rules." />
       </section>
-      <Group gap="md" mt={8}>
-        {record.traceId && (
-          <TextLink to="/traces/$traceId" params={{ traceId: record.traceId }} size="sm">
-            The tick's trace
-          </TextLink>
-        )}
-      </Group>
-    </div>
+    </>
   );
 }
 
@@ -89,22 +90,5 @@ function ObjectiveQuery({ objective }: { objective: Objective }) {
         {objective.query}
       </TextLink>
     </div>
-  );
-}
-
-const ACTION_ICON = { Pass: IconCheck, Change: IconArrowsLeftRight, Hold: IconLock } as const;
-
-function VerdictRow({ verdict }: { verdict: Verdict }) {
-  const IconOf = ACTION_ICON[verdict.action as keyof typeof ACTION_ICON] ?? IconCheck;
-  return (
-    <li className={classes.verdict} data-action={verdict.action}>
-      <span className={classes.action}>
-        <IconOf size={14} stroke={2.2} aria-hidden />
-        {verdict.action}
-      </span>
-      <span className={classes.rule}>{verdict.rule}</span>
-      <span className={classes.step}>{verdictStep(verdict)}</span>
-      <span className={classes.why}>{verdict.reason}</span>
-    </li>
   );
 }

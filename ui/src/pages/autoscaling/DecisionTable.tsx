@@ -1,9 +1,18 @@
-import { Select, Table } from "@mantine/core";
+import { SegmentedControl, Select, Table } from "@mantine/core";
 import { IconChevronDown, IconChevronRight } from "@tabler/icons-react";
 import { Fragment, useEffect, useMemo, useRef, useState } from "react";
 import { useTime } from "../../app/time";
 import { OUTCOME_LABEL, OutcomeBadge } from "../../components/OutcomeBadge";
-import { type DecisionRecord, OUTCOMES } from "../../lib/autoscaling";
+import {
+  type DecisionRecord,
+  type Direction,
+  HORIZONTAL_OUTCOMES,
+  OUTCOMES,
+  occasionOf,
+  SHARED_OUTCOMES,
+  VERTICAL_OUTCOMES,
+} from "../../lib/decision";
+import { changedSizes, containerName, sizeStep } from "../../lib/sizes";
 import { formatRecent } from "../../lib/time";
 import { DecisionDetails } from "./DecisionDetails";
 import classes from "./DecisionTable.module.css";
@@ -13,20 +22,28 @@ interface DecisionTableProps {
   /** The id of the record that is shown in whole. */
   selected?: string;
   outcome?: string;
+  direction?: Direction;
   onSelect: (id: string | undefined) => void;
   onOutcome: (outcome: string | undefined) => void;
+  onDirection: (direction: Direction | undefined) => void;
 }
 
 const PAGE = 100;
 
-/** Decisions, newest first; each opens to the whole chain of rules. */
-export function DecisionTable({ records, selected, outcome, onSelect, onOutcome }: DecisionTableProps) {
+/** Decisions about replicas and sizes, newest first; each opens to the whole chain of rules. */
+export function DecisionTable(props: DecisionTableProps) {
+  const { records, selected, outcome, direction, onSelect, onOutcome, onDirection } = props;
   const { zone } = useTime();
   const [shown, setShown] = useState(PAGE);
   const filtered = useMemo(
-    () => (outcome ? records.filter((record) => record.outcome === outcome) : records),
-    [records, outcome],
+    () =>
+      records.filter(
+        (record) => (!outcome || record.outcome === outcome) && (!direction || record.direction === direction),
+      ),
+    [records, outcome, direction],
   );
+  const directions = useMemo(() => new Set(records.map((record) => record.direction)), [records]);
+  const sized = directions.has("vertical");
   const at = filtered.findIndex((record) => record.id === selected);
   const row = useRef<HTMLTableRowElement>(null);
   // A mark picked on the timeline brings its row into view.
@@ -38,6 +55,19 @@ export function DecisionTable({ records, selected, outcome, onSelect, onOutcome 
   return (
     <>
       <div className={classes.bar}>
+        {(directions.size > 1 || direction) && (
+          <SegmentedControl
+            size="xs"
+            aria-label="What decisions are about"
+            data={[
+              { value: "", label: "All" },
+              { value: "horizontal", label: "Replicas" },
+              { value: "vertical", label: "Sizes" },
+            ]}
+            value={direction ?? ""}
+            onChange={(next) => onDirection(next === "" ? undefined : (next as Direction))}
+          />
+        )}
         <Select
           size="xs"
           w={170}
@@ -45,7 +75,7 @@ export function DecisionTable({ records, selected, outcome, onSelect, onOutcome 
           placeholder="every outcome"
           clearable
           clearButtonProps={{ "aria-label": "Every outcome" }}
-          data={OUTCOMES.map((value) => ({ value, label: OUTCOME_LABEL[value] }))}
+          data={outcomesOf(directions).map((value) => ({ value, label: OUTCOME_LABEL[value] }))}
           value={outcome ?? null}
           onChange={(next) => onOutcome(next ?? undefined)}
         />
@@ -53,14 +83,14 @@ export function DecisionTable({ records, selected, outcome, onSelect, onOutcome 
           {filtered.length} {filtered.length === 1 ? "record" : "records"}
         </span>
       </div>
-      <Table.ScrollContainer minWidth={720}>
+      <Table.ScrollContainer minWidth={sized ? 960 : 720}>
         <Table className={classes.table} verticalSpacing={5} horizontalSpacing="sm">
           <Table.Thead>
             <Table.Tr>
               <Table.Th w={34} aria-label="Open" />
               <Table.Th w={170}>Time</Table.Th>
               <Table.Th w={130}>Outcome</Table.Th>
-              <Table.Th w={110}>Replicas</Table.Th>
+              <Table.Th w={sized ? 290 : 110}>{directions.size > 1 ? "Change" : sized ? "Sizes" : "Replicas"}</Table.Th>
               <Table.Th>Reason</Table.Th>
               <Table.Th className={classes.right} w={110}>
                 Equal ticks
@@ -94,12 +124,10 @@ export function DecisionTable({ records, selected, outcome, onSelect, onOutcome 
                     </Table.Td>
                     <Table.Td className="num">{formatRecent(record.ms, zone)}</Table.Td>
                     <Table.Td>
-                      <OutcomeBadge outcome={record.outcome} />
+                      <OutcomeBadge outcome={occasionOf(record)} />
                     </Table.Td>
                     <Table.Td className="num">
-                      {record.currentReplicas === record.desiredReplicas || record.desiredReplicas === null
-                        ? (record.currentReplicas ?? "–")
-                        : `${record.currentReplicas ?? "–"} → ${record.desiredReplicas}`}
+                      <Change record={record} />
                     </Table.Td>
                     <Table.Td>{record.reason}</Table.Td>
                     <Table.Td className={classes.right}>{record.equalTicks > 0 ? record.equalTicks : ""}</Table.Td>
@@ -124,4 +152,30 @@ export function DecisionTable({ records, selected, outcome, onSelect, onOutcome 
       )}
     </>
   );
+}
+
+/** The outcomes that decisions of these directions can have. */
+function outcomesOf(directions: ReadonlySet<Direction>) {
+  if (directions.size !== 1) return OUTCOMES;
+  return [...(directions.has("vertical") ? VERTICAL_OUTCOMES : HORIZONTAL_OUTCOMES), ...SHARED_OUTCOMES];
+}
+
+/** What a decision would change: the number of replicas, or the size that differs most. */
+function Change({ record }: { record: DecisionRecord }) {
+  if (record.direction === "vertical") {
+    const [first, ...more] = changedSizes(record);
+    if (!first) return "–";
+    return (
+      <>
+        <span className={classes.container}>
+          {containerName(first)} {first.resource}
+        </span>{" "}
+        {sizeStep(first)}
+        {more.length > 0 && <span className={classes.container}> and {more.length} more</span>}
+      </>
+    );
+  }
+  const { currentReplicas, desiredReplicas } = record;
+  if (desiredReplicas === null || currentReplicas === desiredReplicas) return currentReplicas ?? "–";
+  return `${currentReplicas ?? "–"} → ${desiredReplicas}`;
 }

@@ -2,28 +2,30 @@ import { Text } from "@mantine/core";
 import { useTime } from "../../app/time";
 import { OutcomeBadge } from "../../components/OutcomeBadge";
 import { Panel } from "../../components/Panel";
-import type { DecisionRecord } from "../../lib/autoscaling";
+import { type DecisionRecord, occasionOf } from "../../lib/decision";
+import { differs, podResults } from "../../lib/sizes";
 import { formatAgo, formatDateTime } from "../../lib/time";
-import { formatSeconds } from "../../lib/units";
+import { formatPercent, formatSeconds } from "../../lib/units";
 import classes from "./LastDecision.module.css";
 import { formatObjective } from "./objective";
 
+interface LastDecisionProps {
+  record: DecisionRecord;
+  /** What the decision is about, where there is another one about something else. */
+  about?: string;
+}
+
 /** The newest decision in words and figures: the answer that most people come for. */
-export function LastDecision({ record }: { record: DecisionRecord }) {
+export function LastDecision({ record, about }: LastDecisionProps) {
   const { range, zone } = useTime();
-  const figures: [string, string][] = [
-    ["Ready", String(record.readyReplicas ?? "–")],
-    ["Current", String(record.currentReplicas ?? "–")],
-    ["Recommended", String(record.recommendedReplicas ?? "–")],
-    ["Desired", String(record.desiredReplicas ?? "–")],
-    ["Bounds", `${record.minReplicas ?? "–"} to ${record.maxReplicas ?? "–"}`],
-  ];
+  const figures = record.direction === "vertical" ? sizeFigures(record) : replicaFigures(record);
   return (
-    <Panel label="Last decision">
+    <Panel label={about ? `Last decision about ${about}` : "Last decision"} className={classes.panel}>
       <div className={classes.box}>
         <div className={classes.words}>
           <div className={classes.head}>
-            <OutcomeBadge outcome={record.outcome} />
+            {about && <h2 className={classes.about}>{about}</h2>}
+            <OutcomeBadge outcome={occasionOf(record)} />
             <Text size="sm" c="dimmed" title={formatDateTime(record.ms, zone)}>
               {formatAgo(record.ms, range.to)}
               {record.equalTicks > 1 && `, the same for ${record.equalTicks} ticks`}
@@ -65,4 +67,26 @@ export function LastDecision({ record }: { record: DecisionRecord }) {
       </div>
     </Panel>
   );
+}
+
+function replicaFigures(record: DecisionRecord): [string, string][] {
+  return [
+    ["Ready", String(record.readyReplicas ?? "–")],
+    ["Current", String(record.currentReplicas ?? "–")],
+    ["Recommended", String(record.recommendedReplicas ?? "–")],
+    ["Desired", String(record.desiredReplicas ?? "–")],
+    ["Bounds", `${record.minReplicas ?? "–"} to ${record.maxReplicas ?? "–"}`],
+  ];
+}
+
+function sizeFigures(record: DecisionRecord): [string, string][] {
+  const confidences = record.sizes.flatMap(({ confidence }) => (confidence === null ? [] : [confidence]));
+  const figures: [string, string][] = [
+    ["Ready", `${record.readyReplicas ?? "–"} of ${record.currentReplicas ?? "–"}`],
+    ["Sizes", String(record.sizes.length)],
+    ["To change", String(record.sizes.filter(differs).length)],
+  ];
+  if (confidences.length > 0) figures.push(["Lowest confidence", formatPercent(Math.min(...confidences) * 100)]);
+  if (record.pods.length > 0) figures.push(["Pods", podResults(record.pods)]);
+  return figures;
 }

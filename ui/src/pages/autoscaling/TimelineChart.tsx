@@ -1,23 +1,14 @@
 import { useComputedColorScheme } from "@mantine/core";
-import { useElementSize } from "@mantine/hooks";
-import { useMemo, useState } from "react";
-import { useTime } from "../../app/time";
+import { useMemo } from "react";
 import type { ChartSeries } from "../../components/chart/options";
 import { TimeChart } from "../../components/chart/TimeChart";
-import { OUTCOME_ICON, OUTCOME_LABEL, outcomeColor } from "../../components/OutcomeBadge";
-import { groupMarkers, type Marker, type ObjectiveTrack, type Timeline } from "../../lib/autoscaling";
+import type { ObjectiveTrack, Timeline } from "../../lib/autoscaling";
 import { type Scheme, seriesColor, withAlpha } from "../../lib/colors";
-import { formatClock, formatDateTime } from "../../lib/time";
 import { formatValue } from "../../lib/units";
+import { DecisionLane } from "./DecisionLane";
+import { LanesHead, laneColors, Readout, type SharedChart, useLanes } from "./lanes";
+import classes from "./lanes.module.css";
 import { objectiveUnit } from "./objective";
-import classes from "./TimelineChart.module.css";
-
-const AXIS = 64;
-const RIGHT = 8;
-const SYNC = "autoscaler";
-
-// What changed the number, or failed to; a line for each hold would hide the curves.
-const DRAWN = new Set(["ScaledOut", "ScaledIn", "Failed"]);
 
 interface TimelineChartProps {
   timeline: Timeline;
@@ -31,35 +22,10 @@ interface TimelineChartProps {
  */
 export function TimelineChart({ timeline, selected, onSelect }: TimelineChartProps) {
   const scheme = useComputedColorScheme("dark", { getInitialValueInEffect: false }) as Scheme;
-  const { zone, setRange } = useTime();
-  const [cursor, setCursor] = useState<number | null>(null);
-  const at = cursor !== null && cursor < timeline.times.length ? cursor : lastIndex(timeline);
-  const marks = useMemo(
-    () =>
-      timeline.markers
-        .filter((marker) => DRAWN.has(marker.outcome))
-        .map((marker) => ({ ms: marker.ms, color: outcomeColor(marker.outcome, scheme) })),
-    [timeline, scheme],
-  );
-  const onZoom = (from: number, to: number) => setRange({ from: String(Math.round(from)), to: String(Math.round(to)) });
-  const shared = {
-    times: timeline.times,
-    syncKey: SYNC,
-    axisWidth: AXIS,
-    marks,
-    tooltip: false,
-    onCursor: setCursor,
-    onZoom,
-  };
-
+  const { at, moved, shared } = useLanes(timeline.times, lastIndex(timeline), timeline.markers, scheme);
   return (
     <div className={classes.timeline}>
-      <div className={classes.at}>
-        <span className="num">{at === null ? "" : formatDateTime((timeline.times[at] ?? 0) * 1000, zone)}</span>
-        <span className={classes.hint}>
-          {cursor === null ? "newest values; move over a lane to read others, drag to zoom" : ""}
-        </span>
-      </div>
+      <LanesHead ms={at === null ? null : (timeline.times[at] ?? 0) * 1000} moved={moved} />
       {timeline.objectives.map((objective, index) => (
         <ObjectiveLane
           key={objective.name}
@@ -71,7 +37,15 @@ export function TimelineChart({ timeline, selected, onSelect }: TimelineChartPro
         />
       ))}
       <ReplicaLane timeline={timeline} at={at} scheme={scheme} shared={shared} />
-      <DecisionLane timeline={timeline} scheme={scheme} zone={zone} selected={selected} onSelect={onSelect} />
+      <DecisionLane
+        label="Decisions over time"
+        name="Decisions"
+        times={timeline.times}
+        markers={timeline.markers}
+        scheme={scheme}
+        selected={selected}
+        onSelect={onSelect}
+      />
     </div>
   );
 }
@@ -85,24 +59,10 @@ function lastIndex(timeline: Timeline): number | null {
   return null;
 }
 
-type Shared = Pick<
-  Parameters<typeof TimeChart>[0],
-  "times" | "syncKey" | "axisWidth" | "marks" | "tooltip" | "onCursor" | "onZoom"
->;
-
 interface LaneProps {
   at: number | null;
   scheme: Scheme;
-  shared: Shared;
-}
-
-function Readout({ name, color, value, dashed }: { name: string; color: string; value: string; dashed?: boolean }) {
-  return (
-    <span className={classes.readout}>
-      <span className={classes.swatch} data-dashed={dashed || undefined} style={{ color }} />
-      {name} <b className="num">{value}</b>
-    </span>
-  );
+  shared: SharedChart;
 }
 
 function ObjectiveLane({
@@ -153,16 +113,7 @@ function ObjectiveLane({
 }
 
 function ReplicaLane({ timeline, at, scheme, shared }: LaneProps & { timeline: Timeline }) {
-  const dark = scheme === "dark";
-  const colors = useMemo(
-    () => ({
-      current: dark ? "#d8dee8" : "#1a212b",
-      desired: dark ? "#45cfa4" : "#0b8a63",
-      recommended: dark ? "#b794ff" : "#7a2fc2",
-      edge: dark ? "#4b5565" : "#b3bcc9",
-    }),
-    [dark],
-  );
+  const colors = useMemo(() => laneColors(scheme), [scheme]);
   const series = useMemo(
     (): ChartSeries[] => [
       { name: "max", color: colors.edge, values: timeline.max, stepped: true, width: 1 },
@@ -200,69 +151,6 @@ function ReplicaLane({ timeline, at, scheme, shared }: LaneProps & { timeline: T
         height={164}
         label="Replicas: current, desired and recommended, within their bounds"
       />
-    </section>
-  );
-}
-
-interface DecisionLaneProps {
-  timeline: Timeline;
-  scheme: Scheme;
-  zone: "local" | "utc";
-  selected?: string;
-  onSelect: (id: string | undefined) => void;
-}
-
-// Marks are 22 pixels wide and carry their count beside them.
-const MARK_WIDTH = 26;
-const LISTED = 6;
-
-/** Decisions as marks under the curves, on the same axis. */
-function DecisionLane({ timeline, scheme, zone, selected, onSelect }: DecisionLaneProps) {
-  const { ref, width } = useElementSize();
-  const start = (timeline.times[0] ?? 0) * 1000;
-  const end = (timeline.times.at(-1) ?? 1) * 1000;
-  const groups = useMemo(() => {
-    const share = (marker: Marker) => Math.min(1, (marker.ms - start) / Math.max(1, end - start));
-    const inside = timeline.markers.filter((marker) => marker.ms >= start);
-    return groupMarkers(inside, (marker) => share(marker) * width, MARK_WIDTH);
-  }, [timeline, start, end, width]);
-  return (
-    <section className={classes.decisions} aria-label="Decisions over time">
-      <span className={classes.laneName} style={{ width: AXIS }}>
-        Decisions
-      </span>
-      <div ref={ref} className={classes.rail} style={{ left: AXIS, right: RIGHT }}>
-        {width > 0 &&
-          groups.map((group) => {
-            const { outcome, record } = group.lead;
-            const IconOf = OUTCOME_ICON[outcome];
-            const quiet = outcome === "Unchanged";
-            const chosen = group.markers.some((marker) => marker.record.id === selected);
-            const lines = group.markers
-              .slice(-LISTED)
-              .map(
-                (marker) => `${formatClock(marker.ms, zone)} ${OUTCOME_LABEL[marker.outcome]}: ${marker.record.reason}`,
-              );
-            const more = group.markers.length > LISTED ? `${group.markers.length - LISTED} more before\n` : "";
-            return (
-              <button
-                key={group.markers[0]?.record.id}
-                type="button"
-                className={classes.marker}
-                data-quiet={quiet || undefined}
-                data-selected={chosen || undefined}
-                data-count={group.markers.length > 1 ? group.markers.length : undefined}
-                style={{ left: group.at, color: outcomeColor(outcome, scheme) }}
-                title={more + lines.join("\n")}
-                aria-label={`${formatClock(group.lead.ms, zone)} ${OUTCOME_LABEL[outcome]}: ${record.reason}${group.markers.length > 1 ? ` (${group.markers.length} decisions)` : ""}`}
-                aria-pressed={chosen}
-                onClick={() => onSelect(chosen ? undefined : record.id)}
-              >
-                <IconOf size={quiet ? 10 : 13} stroke={2.6} aria-hidden />
-              </button>
-            );
-          })}
-      </div>
     </section>
   );
 }

@@ -53,7 +53,12 @@ export function LogDetails({ entry, onFilter }: LogDetailsProps) {
         />
         <Section title="Parsed labels" fields={entry.parsed} entry={entry} onFilter={onFilter} />
       </div>
-      {json && <pre className={classes.json}>{JSON.stringify(json, null, 2)}</pre>}
+      {json && (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
+        <pre className={classes.json} tabIndex={0}>
+          {JSON.stringify(json, null, 2)}
+        </pre>
+      )}
     </div>
   );
 }

@@ -9,6 +9,8 @@ import { Panel } from "../../components/Panel";
 import { QueryError } from "../../components/QueryError";
 import { Replicas } from "../../components/Replicas";
 import { TextLink } from "../../components/TextLink";
+import { headline } from "../../lib/autoscaling";
+import { occasionOf } from "../../lib/decision";
 import { formatAgo } from "../../lib/time";
 import classes from "./AutoscalersSection.module.css";
 
@@ -38,24 +40,27 @@ export function AutoscalersSection() {
         </EmptyState>
       ) : (
         <ul className={classes.list}>
-          {list.map((entry) => (
-            <li key={entry.key}>
-              <Link
-                to="/autoscaling/$namespace/$name"
-                params={{ namespace: entry.namespace, name: entry.name }}
-                className={classes.row}
-              >
-                <span className={classes.name}>
-                  <span className={classes.namespace}>{entry.namespace}/</span>
-                  {entry.name}
-                </span>
-                <Replicas current={entry.current} desired={entry.desired} min={entry.min} max={entry.max} />
-                {entry.latest && <OutcomeBadge outcome={entry.latest.outcome} />}
-                <span className={classes.reason}>{entry.latest?.reason ?? "no record in the last minutes"}</span>
-                {entry.latest && <span className={classes.ago}>{formatAgo(entry.latest.ms, range.to)}</span>}
-              </Link>
-            </li>
-          ))}
+          {list.map((entry) => {
+            const latest = headline(entry);
+            return (
+              <li key={entry.key}>
+                <Link
+                  to="/autoscaling/$namespace/$name"
+                  params={{ namespace: entry.namespace, name: entry.name }}
+                  className={classes.row}
+                >
+                  <span className={classes.name}>
+                    <span className={classes.namespace}>{entry.namespace}/</span>
+                    {entry.name}
+                  </span>
+                  <Replicas current={entry.current} desired={entry.desired} min={entry.min} max={entry.max} />
+                  {latest && <OutcomeBadge outcome={occasionOf(latest)} />}
+                  <span className={classes.reason}>{latest?.reason ?? "no record in the last minutes"}</span>
+                  {latest && <span className={classes.ago}>{formatAgo(latest.ms, range.to)}</span>}
+                </Link>
+              </li>
+            );
+          })}
         </ul>
       )}
     </Panel>
