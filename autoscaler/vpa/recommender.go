@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 	"k8s.io/utils/clock"
@@ -76,16 +78,26 @@ func NewRecommender(cfg Config, deps Dependencies) *Recommender {
 	return &Recommender{cfg: cfg, deps: deps}
 }
 
-// Run recommends at every interval until the context ends.
+// eager is how often those are looked at that have no recommendation yet, or one without their history.
+const eager = 5 * time.Second
+
+// Run recommends at every interval until the context ends, and sooner for those that wait for their first recommendation.
 func (r *Recommender) Run(ctx context.Context) {
 	if r.cfg.Recommender == "" {
 		return
 	}
-	ticker := r.deps.Clock.NewTicker(time.Duration(r.cfg.Interval))
+	interval := time.Duration(r.cfg.Interval)
+	ticker := r.deps.Clock.NewTicker(min(interval, eager))
 	defer ticker.Stop()
 	defer r.deps.Metrics.objects.Reset()
+	var last time.Time
 	for {
-		if err := r.Tick(ctx); err != nil && ctx.Err() == nil {
+		now := r.deps.Clock.Now()
+		which := waiting
+		if now.Sub(last) >= interval {
+			last, which = now, everyone
+		}
+		if err := r.round(ctx, which); err != nil && ctx.Err() == nil {
 			r.deps.Logger.Error("cannot recommend for VerticalPodAutoscalers", "err", err)
 		}
 		select {
@@ -97,7 +109,19 @@ func (r *Recommender) Run(ctx context.Context) {
 }
 
 // Tick recommends once for each VerticalPodAutoscaler that asks for it.
-func (r *Recommender) Tick(ctx context.Context) error {
+func (r *Recommender) Tick(ctx context.Context) error { return r.round(ctx, everyone) }
+
+func everyone(*vpav1.VerticalPodAutoscaler) bool { return true }
+
+// waiting says whether a VerticalPodAutoscaler has no recommendation that rests on its history.
+func waiting(v *vpav1.VerticalPodAutoscaler) bool {
+	return v.Status.Recommendation == nil || slices.ContainsFunc(v.Status.Conditions, func(c vpav1.VerticalPodAutoscalerCondition) bool {
+		return c.Type == vpav1.FetchingHistory && c.Status == corev1.ConditionTrue
+	})
+}
+
+// round recommends for those of ours that are chosen.
+func (r *Recommender) round(ctx context.Context, which func(*vpav1.VerticalPodAutoscaler) bool) error {
 	list, err := r.deps.Objects.List(ctx)
 	if err != nil {
 		return err
@@ -111,6 +135,9 @@ func (r *Recommender) Tick(ctx context.Context) error {
 			continue
 		}
 		ours++
+		if !which(v) {
+			continue
+		}
 		if err := r.one(ctx, v); err != nil {
 			failures = append(failures, fmt.Errorf("%s/%s: %w", v.Namespace, v.Name, err))
 		}

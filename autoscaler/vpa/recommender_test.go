@@ -29,10 +29,20 @@ type source struct {
 	usage vpa.Usage
 	err   error
 	asked []string
+	// answers, unless nil, take the place of usage.
+	answers chan vpa.Usage
 }
 
-func (s *source) Usage(_ context.Context, v *vpav1.VerticalPodAutoscaler) (vpa.Usage, error) {
+func (s *source) Usage(ctx context.Context, v *vpav1.VerticalPodAutoscaler) (vpa.Usage, error) {
 	s.asked = append(s.asked, v.Name)
+	if s.answers != nil {
+		select {
+		case u := <-s.answers:
+			return u, nil
+		case <-ctx.Done():
+			return vpa.Usage{}, ctx.Err()
+		}
+	}
 	return s.usage, s.err
 }
 
@@ -283,4 +293,38 @@ func TestWritesOnlyWhatChanged(t *testing.T) {
 	count, err := testutil.GatherAndCount(r.registry, "yagura_autoscaler_vpa_objects")
 	require.NoError(t, err)
 	assert.Equal(t, 2, count)
+}
+
+// TestTheFirstRecommendationComesSoon runs the recommender: what waits for its history is looked at every few seconds, what has a
+// recommendation once an interval.
+func TestTheFirstRecommendationComesSoon(t *testing.T) {
+	r := newRoom(t, ours(nil))
+	asked := make(chan vpa.Usage) // an answer for each question
+	r.source.answers = asked
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); r.recommender.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+
+	asked <- vpa.Usage{Pods: 1, Loading: true}
+	r.wait("being read", func() bool { return len(r.status("web").Conditions) == 2 })
+	r.clock.Step(5 * time.Second)
+	asked <- mainUsage()
+	r.wait("recommended", func() bool { return r.status("web").Recommendation != nil })
+	for range 11 { // the rest of the minute
+		r.wait("waiting", r.clock.HasWaiters)
+		r.clock.Step(5 * time.Second)
+	}
+	next := mainUsage()
+	next.Containers["main"][corev1.ResourceCPU] = reading(1, 1, 1, 0)
+	asked <- next
+	r.wait("recommended anew", func() bool { return lines(r.status("web"))[0] == "main cpu 1 [1 1] 1 memory 300Mi [200Mi 400Mi] 300Mi" })
+	cancel()
+	<-done
+	assert.Len(t, r.source.asked, 3)
+}
+
+func (r *room) wait(what string, holds func() bool) {
+	r.t.Helper()
+	require.Eventually(r.t, holds, 20*time.Second, time.Millisecond, what)
 }
