@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/replay"
 	"github.com/yagura-dev/yagura/autoscaler/vertical"
 )
@@ -113,14 +114,23 @@ func TestFeedStops(t *testing.T) {
 }
 
 func BenchmarkFeed(b *testing.B) {
-	text := history(166, 2016)
-	b.SetBytes(int64(len(text)))
-	b.ReportAllocs()
-	for b.Loop() {
-		engine, _ := replay.New(replay.Config{Model: factory(1), Rules: rules(replay.Rules{Tolerance: 0.1})})
-		feed := replay.Feed{Engines: []*replay.Engine{engine}}
-		if _, _, err := feed.Run(b.Context(), replay.NewReader(strings.NewReader(text), "usage.csv", vertical.CPU, "web")); err != nil {
-			b.Fatal(err)
-		}
+	text := history(166, 288)
+	policy, err := replay.ParsePolicy("policy.yaml", []byte(policy))
+	require.NoError(b, err)
+	for name, model := range map[string]func(string, vertical.Resource) (vertical.Model, error){
+		"engine": factory(1), "VPA": replay.Models(policy, v1alpha1.ModelVPA), "Auto": replay.Models(policy, v1alpha1.ModelAuto),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				engine, _ := replay.New(replay.Config{Model: model, Rules: rules(replay.Rules{Tolerance: 0.1})})
+				feed := replay.Feed{Engines: []*replay.Engine{engine}}
+				_, _, err := feed.Run(b.Context(), replay.NewReader(strings.NewReader(text), "usage.csv", vertical.CPU, "web"))
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*166*288), "ns/sample")
+		})
 	}
 }

@@ -44,7 +44,8 @@ kills for memory, changes, and what it costs. No cluster is asked or touched.
 
 The policy is a WorkloadAutoscaler with spec.vertical. Its model, history, tolerance,
 and its containers' mode, resources, minAllowed and maxAllowed count; what says how
-pods are changed does not: each request is in force from the next sample on.
+pods are changed does not: each request is in force from the next sample on. If it has
+a horizontal part, too, that is not replayed. VPA stands without floors of its own.
 
 Usage is CSV, "timestamp,value[,container]", with or without a header: cores for cpu,
 bytes for memory; Unix seconds (with a fraction, if any) or RFC 3339, where a blank
