@@ -187,7 +187,7 @@ func (d *deciding) freshness() {
 
 // brake lets only urgent steps pass while too much of the cluster changes.
 func (d *deciding) brake(steps []Step) []Step {
-	if d.in.Brake.Open || len(steps) == 0 {
+	if d.in.Brake.Open || len(steps) == 0 || d.passive() {
 		return steps
 	}
 	kept := slices.DeleteFunc(slices.Clone(steps), func(s Step) bool { return !s.Urgent })

@@ -62,6 +62,38 @@ func TestAKillIsAnsweredEvenWithoutFreshUsage(t *testing.T) {
 	assert.Equal(t, "OOM", d.Record.Code)
 }
 
+func TestALeakGrowsNoFurtherThanAllowedAndIsNamed(t *testing.T) {
+	s := newScene().pods(1).rule(v1alpha1.ContainerVerticalPolicy{Name: "web", MaxAllowed: list("memory", "1Gi")})
+	s.fresh("web", corev1.ResourceMemory, 9*gi, func(r *Reading) { r.Estimate.Reason = "it grows by 1 GiB a day and never falls: a leak" })
+	d := s.decide()
+	assert.Empty(t, d.Steps)
+	assert.Equal(t, decision.Held, d.Record.Outcome)
+	assert.Equal(t, "MaxAllowed", d.Record.Code)
+	assert.Equal(t, "Held: memory of web: the policy allows 1 GiB at most and 9 GiB is asked for (it grows by 1 GiB a day and never falls: a leak)", d.Record.Reason)
+	assert.False(t, d.Record.Alarming())
+}
+
+func TestPublishedReasonsStandStill(t *testing.T) {
+	s := newScene().pods(1)
+	var first []v1alpha1.ContainerSizeStatus
+	for i := range 20 {
+		s.fresh("web", corev1.ResourceMemory, (600+float64(i)/10)*mi, func(r *Reading) {
+			r.Estimate.Reason = fmt.Sprintf("a peak of %d", i)
+			r.Lower, r.Upper = r.Target*0.9, r.Target*1.1
+		})
+		d := s.decide()
+		carryOut(&s.in, d.Steps)
+		status := ToStatus(d.Sizes)
+		if i == 0 {
+			first = status
+			continue
+		}
+		assert.Equal(t, first[0].Reason, status[0].Reason)
+		assert.Equal(t, first[0].Target, status[0].Target)
+	}
+	assert.Contains(t, first[0].Reason, "a peak of 0")
+}
+
 func TestWhoSizesTheTargetAlreadyIsLeftToIt(t *testing.T) {
 	s := newScene().pods(1).fresh("web", corev1.ResourceMemory, 100*mi)
 	s.in.Owner = "VerticalPodAutoscaler shop/web"
@@ -74,4 +106,6 @@ func TestWhoSizesTheTargetAlreadyIsLeftToIt(t *testing.T) {
 	d = s.decide()
 	assert.Equal(t, decision.Recommended, d.Record.Outcome)
 	assert.NotEmpty(t, d.Sizes)
+	s.in.Brake = Brake{Reason: "enough for this hour"}
+	assert.Equal(t, decision.Recommended, s.decide().Record.Outcome, "what is not applied needs no brake")
 }

@@ -74,8 +74,8 @@ func roughly(r corev1.ResourceName, v float64) float64 {
 // sample.
 func (s *size) stable() (code, reason string) {
 	code, reason = s.decisive()
-	if last, ok := s.in.Memory.asked[s.key]; ok && last.value == s.asked && last.code == code {
-		reason = last.reason
+	if last, ok := s.in.Memory.asked[s.key]; ok && last.value == s.asked && (last.code == code || code == "WithinTolerance") {
+		return last.code, last.reason
 	}
 	return code, reason
 }
