@@ -81,6 +81,7 @@ type Journal struct {
 	usageMu       sync.Mutex
 	usage         map[attribute.Set]usageEntry
 	usageCapacity int
+	usageLife     time.Duration
 	lost          *prometheus.CounterVec
 }
 
@@ -105,7 +106,8 @@ func New(ctx context.Context, cfg Config, instance string, logger *slog.Logger, 
 		return nil, fmt.Errorf("journal endpoint %s: %w", cfg.Endpoint, err)
 	}
 	j := &Journal{connection: connection, log: logger, current: map[key]decision.Record{},
-		usage: map[attribute.Set]usageEntry{}, usageCapacity: cfg.Capacity}
+		usage: map[attribute.Set]usageEntry{}, usageCapacity: cfg.Capacity,
+		usageLife: max(usageLife, time.Duration(cfg.MetricsInterval))}
 	lost := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "yagura_autoscaler_journal_lost_total", Help: "Log entries and spans about decisions that were not delivered, by signal and reason.",
 	}, []string{"signal", "reason"})

@@ -20,8 +20,8 @@ var usageGauges = map[string]string{
 	"yagura_autoscaler_usage_oom_limit_bytes":   "Highest limit of memory at which those were.",
 }
 
-// usageLife is how long what was used in five minutes is exported: often enough that a lost export does no harm, and well before half
-// of the next five minutes is over, so that it is told by its time which five minutes it is of.
+// usageLife is how long what was used in five minutes is exported, if exports come no further apart: often enough that a lost one does
+// no harm, and well before half of the next five minutes is over, so that it is told by its time which five minutes it is of.
 const usageLife = time.Minute
 
 // usageEntry is what one container used.
@@ -53,7 +53,7 @@ func (j *Journal) Usage(labels map[string]string, values map[string]float64) {
 		j.lost.WithLabelValues("usage", "full").Inc()
 		return
 	}
-	j.usage[set] = usageEntry{values: values, until: now.Add(usageLife)}
+	j.usage[set] = usageEntry{values: values, until: now.Add(j.usageLife)}
 }
 
 func (j *Journal) registerUsage(meter metric.Meter) error {

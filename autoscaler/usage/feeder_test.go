@@ -230,3 +230,20 @@ func TestManyPodsTakeFewQueries(t *testing.T) {
 	assert.InDelta(t, 299*mebi, v.Readings[key("memory")].Usage, 1)
 	assert.Equal(t, 3, s.count("time() - max by (namespace, pod, container) (timestamp(container_cpu"))
 }
+
+func TestOneResourceIsKnownAlthoughAnotherIsNot(t *testing.T) {
+	s := newService(t)
+	s.put(begin.Add(-5*time.Minute), begin, time.Second, cpu(pod1, 0.5), memory(pod1, 300*mebi))
+	// The ages of memory are not told, so that its values do not count either.
+	s.failOn(func(query string) bool { return strings.Contains(query, "timestamp(container_memory") })
+	f := s.feeder(nil)
+	targets := []usage.Target{target("Deployment", newPod(pod1))}
+	until(t, s, f, targets, func(v usage.View) bool {
+		return v.HistoryRead && v.Readings[key("cpu")].State == decision.Fresh && v.Readings[key("cpu")].Age == 0
+	})
+	s.clock.Step(150 * time.Second)
+	s.put(begin.Add(time.Second), begin.Add(150*time.Second), time.Second, cpu(pod1, 0.5), memory(pod1, 300*mebi))
+	v := until(t, s, f, targets, func(v usage.View) bool { return v.Readings[key("cpu")].Age == 0 })
+	assert.Equal(t, decision.Stale, v.Readings[key("memory")].State)
+	assert.Equal(t, decision.Fresh, v.Readings[key("cpu")].State)
+}

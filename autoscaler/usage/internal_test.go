@@ -16,6 +16,7 @@ import (
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/signal"
 	"github.com/yagura-dev/yagura/autoscaler/sizing"
+	"github.com/yagura-dev/yagura/autoscaler/vertical"
 )
 
 func TestPodNames(t *testing.T) {
@@ -238,6 +239,46 @@ func TestSettle(t *testing.T) {
 	}
 	_, ok := settle(started, shape(30*time.Second, 0.1, 0)[:60])
 	assert.False(t, ok, "it has not run for long enough")
+}
+
+func TestAccumulator(t *testing.T) {
+	const interval, minute = 15 * time.Second, time.Minute
+	begin := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	var a accumulator
+	round := func(after time.Duration, values ...float64) (vertical.Sample, bool, span, time.Time) {
+		for _, v := range values {
+			a.now.add(v, v/10, 0)
+		}
+		return a.close(begin.Add(after), interval, minute)
+	}
+	sample, due, _, _ := round(0, 1, 3)
+	require.True(t, due, "the first measurement is a sample at once")
+	assert.Equal(t, vertical.Sample{Time: begin, Value: 3, Mean: 2, Throttled: 0.3}, sample)
+	for i, v := range []float64{1, 5, 1} {
+		_, due, _, _ = round(time.Duration(i+1)*interval, v)
+		assert.False(t, due)
+	}
+	sample, due, _, _ = round(time.Minute, 1)
+	require.True(t, due)
+	assert.Equal(t, vertical.Sample{Time: begin.Add(time.Minute), Value: 5, Mean: 2, Throttled: 0.2}, roundOff(sample))
+	// A gap is no usage, and the five minutes before it end with what was measured in them.
+	_, due, five, slot := round(20 * time.Minute)
+	assert.False(t, due)
+	assert.Equal(t, begin.Add(aggregateStep), slot)
+	assert.EqualValues(t, 5, five.count)
+	assert.Equal(t, 5.0, five.sample().Value)
+	_, _, five, _ = round(25 * time.Minute)
+	assert.Zero(t, five.count)
+	// The clock is set back: samples go on, and the models ignore those that are older than what they know.
+	_, due, _, _ = round(26*time.Minute, 1)
+	require.True(t, due)
+	_, due, _, _ = round(-time.Hour, 1)
+	assert.True(t, due)
+}
+
+func roundOff(s vertical.Sample) vertical.Sample {
+	s.Throttled = math.Round(s.Throttled*1e9) / 1e9
+	return s
 }
 
 func TestConfig(t *testing.T) {

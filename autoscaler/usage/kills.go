@@ -144,6 +144,9 @@ type counted struct {
 // counterLife is how long a counter is remembered that is not reported any more.
 const counterLife = 10 * time.Minute
 
+// killWindow is the least time that counters are looked at over, so that one is seen whose container ended right after.
+const killWindow = 10 * time.Second
+
 // pollKills asks for the counters of kills that are not zero. Those are few, so that one query is enough for all workloads, and it also
 // sees series that ended seconds ago, as those of a killed container do.
 func (f *Feeder) pollKills(ctx context.Context, workloads []*workload) error {
@@ -155,7 +158,7 @@ func (f *Feeder) pollKills(ctx context.Context, workloads []*workload) error {
 		return nil
 	}
 	slices.Sort(namespaces)
-	window := max(30*time.Second, 4*f.spacing())
+	window := max(killWindow, 4*f.spacing())
 	query := fmt.Sprintf(`max by (namespace, pod, container, id) (last_over_time(container_oom_events_total{namespace=~%s,container!="",container!="POD"}[%s])) > 0`,
 		strconv.Quote(alternatives(slices.Compact(namespaces))), promDuration(window))
 	points, err := f.deps.Signals.Tick().Vector(ctx, query)
