@@ -215,7 +215,7 @@ func TestTheOnlyReplicaIsRolledOut(t *testing.T) {
 	for _, f := range d.ManagedFields {
 		if f.Manager == "yagura-autoscaler-surge" {
 			owned++
-			assert.JSONEq(t, `{"f:spec":{"f:template":{"f:metadata":{"f:annotations":{"f:yagura.dev/restartedAt":{}}}}}}`, string(f.FieldsV1.Raw))
+			assert.JSONEq(t, `{"f:spec":{"f:template":{"f:metadata":{"f:annotations":{"f:yagura.dev/restartedAt":{}}}}}}`, f.FieldsV1.GetRawString())
 		}
 	}
 	assert.Equal(t, 1, owned)
