@@ -60,12 +60,11 @@ const (
 
 // fight is one way to run a workload in both directions.
 type fight struct {
-	name      string
-	pods      []*corev1.Pod
-	created   int
-	history   horizontal.History
-	policy    *v1alpha1.WorkloadAutoscaler
-	readiness horizontal.Readiness
+	name    string
+	pods    []*corev1.Pod
+	created int
+	history horizontal.History
+	policy  *v1alpha1.WorkloadAutoscaler
 	// request is what a pod is created with, declared what the manifest says, each what a pod uses at its target.
 	request, declared, each float64
 	// size resizes pods, once a minute; nil leaves them alone.
