@@ -20,6 +20,7 @@ import (
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/yagura-dev/yagura/autoscaler/actuation"
+	"github.com/yagura-dev/yagura/autoscaler/admission"
 	"github.com/yagura-dev/yagura/autoscaler/decision"
 	"github.com/yagura-dev/yagura/autoscaler/journal"
 	"github.com/yagura-dev/yagura/autoscaler/signal"
@@ -41,6 +42,7 @@ type Autoscaler struct {
 	usageMetrics     *usage.Metrics
 	actuationMetrics *actuation.Metrics
 	vpaMetrics       *vpa.Metrics
+	admissionMetrics *admission.Metrics
 	leading          prometheus.Gauge
 	board            board
 	// controller is the one that runs now, nil when none does.
@@ -69,6 +71,7 @@ func New(cfg Config, logger *slog.Logger, registry prometheus.Registerer) (*Auto
 		instance: fmt.Sprintf("%.60s_%s", host, uuid.NewString()[:8]),
 		metrics:  workload.NewMetrics(registry), signalMetrics: signal.NewMetrics(registry),
 		usageMetrics: usage.NewMetrics(registry), actuationMetrics: actuation.NewMetrics(registry), vpaMetrics: vpa.NewMetrics(registry),
+		admissionMetrics: admission.NewMetrics(registry),
 		leading: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "yagura_autoscaler_leading", Help: "1 while this process carries policies out, else 0."}),
 	}

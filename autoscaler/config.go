@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/yagura-dev/yagura/autoscaler/actuation"
+	"github.com/yagura-dev/yagura/autoscaler/admission"
 	"github.com/yagura-dev/yagura/autoscaler/journal"
 	"github.com/yagura-dev/yagura/autoscaler/signal"
 	"github.com/yagura-dev/yagura/autoscaler/usage"
@@ -32,6 +33,8 @@ type Config struct {
 	Usage usage.Config `json:"usage"`
 	// Actuation bounds what is done to pods.
 	Actuation actuation.Config `json:"actuation"`
+	// Admission says how created pods are given their sizes.
+	Admission admission.Config `json:"admission"`
 	// VPA says for which VerticalPodAutoscalers sizes are recommended.
 	VPA vpa.Config `json:"vpa"`
 	// Journal says where records go.
@@ -65,6 +68,7 @@ func DefaultConfig() Config {
 		Workload:  workload.DefaultConfig(),
 		Usage:     usage.DefaultConfig(),
 		Actuation: actuation.DefaultConfig(),
+		Admission: admission.DefaultConfig(),
 		VPA:       vpa.DefaultConfig(),
 		Journal:   journal.DefaultConfig(),
 	}
@@ -91,6 +95,9 @@ func (c Config) Validate() error {
 	}
 	if err := c.Actuation.Validate(); err != nil {
 		return fmt.Errorf("actuation.%w", err)
+	}
+	if err := c.Admission.Validate(); err != nil {
+		return fmt.Errorf("admission.%w", err)
 	}
 	if err := c.VPA.Validate(); err != nil {
 		return fmt.Errorf("vpa.%w", err)

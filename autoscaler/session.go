@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
 	"github.com/yagura-dev/yagura/autoscaler/actuation"
+	"github.com/yagura-dev/yagura/autoscaler/admission"
 	"github.com/yagura-dev/yagura/autoscaler/usage"
 	"github.com/yagura-dev/yagura/autoscaler/vpa"
 	"github.com/yagura-dev/yagura/autoscaler/workload"
@@ -82,10 +83,38 @@ func (a *Autoscaler) session(ctx context.Context, book closingJournal) error {
 	if err := k.sync(ctx); err != nil {
 		return &waitError{Syncing, err}
 	}
+	if a.cfg.Admission.Listen != "" {
+		webhook, err := a.newWebhook(k)
+		if err != nil {
+			return &waitError{Syncing, err}
+		}
+		// Every replica answers, whoever leads: pods are created at any time. One that cannot listen still decides.
+		group.Go(func() {
+			for ctx.Err() == nil {
+				if err := webhook.Run(ctx); err != nil && ctx.Err() == nil {
+					a.logger.Error("admission webhook is down, pods are created as their manifests say", "err", err)
+				}
+				select {
+				case <-ctx.Done():
+				case <-a.clock.After(maxRetry):
+				}
+			}
+		})
+	}
 	if err := a.lead(ctx, k, book); err != nil {
 		return err
 	}
 	return context.Cause(ctx)
+}
+
+// newWebhook makes the webhook that gives created pods their sizes.
+func (a *Autoscaler) newWebhook(k *cluster) (*admission.Server, error) {
+	others := &vpas{cfg: a.cfg.VPA, objects: k.vpas}
+	return admission.New(a.cfg.Admission, admission.Dependencies{
+		Reader: k.cache, Kube: k.kube, Namespace: a.leaseNamespace(), Only: a.cfg.Namespaces,
+		Leading: func() bool { return a.controller.Load() != nil }, Owner: others.owner,
+		Clock: a.clock, Logger: a.logger, Metrics: a.admissionMetrics,
+	})
 }
 
 // restConfig reads the kubeconfig, with a fingerprint by which changes are noticed.

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	vpav1 "k8s.io/autoscaler/vertical-pod-autoscaler/pkg/apis/autoscaling.k8s.io/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -45,6 +46,14 @@ func (p *vpas) sizers(ctx context.Context) (map[workload.Sized]string, error) {
 		sizers[workload.Sized{Namespace: target.Namespace, Group: target.Group, Kind: target.Kind, Name: target.Name}] = "VerticalPodAutoscaler " + name
 	}
 	return sizers, nil
+}
+
+// owner names the VerticalPodAutoscaler that applies sizes to a policy's target, empty when none does.
+func (p *vpas) owner(ctx context.Context, policy *v1alpha1.WorkloadAutoscaler) (string, error) {
+	sizers, err := p.sizers(ctx)
+	ref := policy.Spec.TargetRef
+	group := schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind).Group
+	return sizers[workload.Sized{Namespace: policy.Namespace, Group: group, Kind: ref.Kind, Name: ref.Name}], err
 }
 
 // follow names the workloads of those that ask for our recommendations. One whose target cannot be read is told so by Usage.

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/yagura-dev/yagura/autoscaler/actuation"
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
+	"github.com/yagura-dev/yagura/autoscaler/balance"
 	"github.com/yagura-dev/yagura/autoscaler/decision"
 	"github.com/yagura-dev/yagura/autoscaler/horizontal"
 	"github.com/yagura-dev/yagura/autoscaler/signal"
@@ -215,13 +217,19 @@ func (c *Controller) forget(present map[types.NamespacedName]struct{}) {
 // evaluate carries one policy out once. What containers request goes first, since a utilization means nothing without it.
 func (c *Controller) evaluate(ctx context.Context, r *round, policy *v1alpha1.WorkloadAutoscaler, m *memory) {
 	acted := false
+	scaled := c.readScaled(ctx, r, policy)
+	var together balance.Decision
+	if target, ok := r.sizables[client.ObjectKeyFromObject(policy)]; ok && target.err == nil && policy.Spec.Horizontal != nil && scaled.err == nil {
+		together = c.balance(ctx, r, policy, &target, scaled.target.Replicas, scaled.signals, m)
+		m.vertical.references = together.Status
+	}
 	if policy.Spec.Vertical != nil {
-		record := c.decideVertical(ctx, r, policy, m)
+		record := c.decideVertical(ctx, r, policy, &together, m)
 		c.publish(ctx, policy, &m.vertical.tracker, record)
 		acted = record.Sized()
 	}
 	if policy.Spec.Horizontal != nil {
-		record := c.decide(ctx, r, policy, m)
+		record := c.decide(ctx, r, policy, &scaled, together.References, m)
 		c.publish(ctx, policy, &m.tracker, record)
 		acted = acted || record.Scaled()
 	}
@@ -263,23 +271,43 @@ func (c *Controller) publish(ctx context.Context, policy *v1alpha1.WorkloadAutos
 // maxMoves is how often a decision is made anew in one tick because the target was changed under it.
 const maxMoves = 3
 
-// decide reads what a decision needs, makes it and carries it out.
-func (c *Controller) decide(ctx context.Context, r *round, policy *v1alpha1.WorkloadAutoscaler, m *memory) decision.Record {
-	target, err := c.deps.Targets.Get(ctx, policy.Namespace, policy.Spec.TargetRef)
-	if err != nil {
-		return c.failed(policy, err)
+// scaledTarget is the target of a horizontal policy with its signals, as they were read for this evaluation.
+type scaledTarget struct {
+	target  Target
+	pods    []*corev1.Pod
+	signals []horizontal.Signal
+	err     error
+}
+
+// readScaled reads what a decision on replicas needs, nothing when the policy has no part about them.
+func (c *Controller) readScaled(ctx context.Context, r *round, policy *v1alpha1.WorkloadAutoscaler) (s scaledTarget) {
+	if policy.Spec.Horizontal == nil {
+		return s
 	}
-	pods, err := r.pods.matching(ctx, policy.Namespace, target.Selector)
-	if err != nil {
-		return c.failed(policy, &targetError{"PodsUnreadable", err})
+	if s.target, s.err = c.deps.Targets.Get(ctx, policy.Namespace, policy.Spec.TargetRef); s.err != nil {
+		return s
+	}
+	if s.pods, s.err = r.pods.matching(ctx, policy.Namespace, s.target.Selector); s.err != nil {
+		s.err = &targetError{"PodsUnreadable", s.err}
+		return s
+	}
+	s.signals = readSignals(ctx, r.tick, policy, s.pods)
+	return s
+}
+
+// decide makes a decision on replicas and carries it out. References are what utilizations are percentages of.
+func (c *Controller) decide(ctx context.Context, r *round, policy *v1alpha1.WorkloadAutoscaler, scaled *scaledTarget, references map[string]int64, m *memory) decision.Record {
+	if scaled.err != nil {
+		return c.failed(policy, scaled.err)
 	}
 	in := horizontal.Input{
-		Now: r.tick.Now(), Policy: policy, Current: target.Replicas, Existing: target.Existing, Pods: pods,
-		Signals: readSignals(ctx, r.tick, policy, pods), Owner: r.owners.other(policy), History: &m.history,
+		Now: r.tick.Now(), Policy: policy, Current: scaled.target.Replicas, Existing: scaled.target.Existing, Pods: scaled.pods,
+		Signals: scaled.signals, References: references, Owner: r.owners.other(policy), History: &m.history,
 		Readiness: horizontal.Readiness{
 			CPUInitializationPeriod: time.Duration(c.cfg.CPUInitializationPeriod), InitialReadinessDelay: time.Duration(c.cfg.InitialReadinessDelay),
 		},
 	}
+	var err error
 	for range maxMoves {
 		record := horizontal.Decide(in)
 		if !record.Scaled() {

@@ -16,10 +16,14 @@ import (
 func (m *verticalMemory) status(record *decision.Record, before *v1alpha1.VerticalStatus) *v1alpha1.VerticalStatus {
 	s := &v1alpha1.VerticalStatus{
 		Containers: sizing.ToStatus(m.sizes), PodsSized: m.sized, PodsTotal: m.total,
-		Outcome: string(record.Outcome), Reason: record.Reason, LastResizeTime: m.lastResize,
+		Outcome: string(record.Outcome), Reason: record.Reason, LastResizeTime: m.lastResize, References: m.references,
 	}
 	if before == nil {
 		return s
+	}
+	if s.References == nil {
+		// They outlive an evaluation that could not read its target.
+		s.References = before.References
 	}
 	if s.LastResizeTime == nil {
 		s.LastResizeTime = before.LastResizeTime

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/yagura-dev/yagura/autoscaler/actuation"
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
+	"github.com/yagura-dev/yagura/autoscaler/balance"
 	"github.com/yagura-dev/yagura/autoscaler/decision"
 	"github.com/yagura-dev/yagura/autoscaler/sizing"
 	"github.com/yagura-dev/yagura/autoscaler/usage"
@@ -23,6 +25,11 @@ import (
 type verticalMemory struct {
 	tracker decision.Tracker
 	sizing  sizing.Memory
+	balance balance.Memory
+	// references are what utilizations are percentages of.
+	references []v1alpha1.UtilizationReference
+	// memoryAt is when the target's use of memory was last looked at.
+	memoryAt time.Time
 	// sizes are those of the last decision, nil before the first.
 	sizes      []sizing.ContainerSize
 	sized      int32
@@ -79,8 +86,9 @@ func (c *Controller) readSizables(ctx context.Context, r *round, policies []v1al
 	c.deps.Usage.Update(r.tick.Now(), targets)
 }
 
-// decideVertical says what the containers of a policy's target should request, and carries it out.
-func (c *Controller) decideVertical(ctx context.Context, r *round, policy *v1alpha1.WorkloadAutoscaler, m *memory) decision.Record {
+// decideVertical says what the containers of a policy's target should request, and carries it out. Together is how that goes with
+// its replicas.
+func (c *Controller) decideVertical(ctx context.Context, r *round, policy *v1alpha1.WorkloadAutoscaler, together *balance.Decision, m *memory) decision.Record {
 	key := client.ObjectKeyFromObject(policy)
 	target, ok := r.sizables[key]
 	switch {
@@ -108,18 +116,20 @@ func (c *Controller) decideVertical(ctx context.Context, r *round, policy *v1alp
 		}
 		v.bounds, v.boundsAt = bounds, now
 	}
+	capped(view.Readings, together)
 	d := sizing.Decide(sizing.Input{
 		Now: now, Policy: policy, Template: target.Template, Replicas: target.Replicas, Pods: view.Pods, Readings: view.Readings,
 		Startups: view.Startups, Heaps: view.Heaps, Bounds: v.bounds, Owner: r.owners.otherSizer(policy),
-		Brake: c.deps.Actuation.Brake(now), Memory: &v.sizing,
+		Brake: c.deps.Actuation.Brake(now), HoldCPU: together.HoldCPU, Memory: &v.sizing,
 	})
 	v.sizes, v.total = d.Sizes, int32(len(view.Pods))
 	record := d.Record
+	addBalance(&record, together)
 	if policy.Spec.Mode == v1alpha1.Apply {
 		record.Pods = c.deps.Actuation.Execute(ctx, actuation.Target{
 			Policy: policy, Replicas: target.Replicas, Pods: view.Pods, Sizes: d.Sizes, Template: target.Template,
 		}, d.Steps)
-		concludeActions(&record, len(d.Steps))
+		concludeActions(&record, len(d.Steps), v.tracker.Last())
 	}
 	v.sized = countSized(view.Pods, d.Steps, d.Sizes, tolerance(policy.Spec.Vertical))
 	if record.Sized() {
@@ -130,18 +140,43 @@ func (c *Controller) decideVertical(ctx context.Context, r *round, policy *v1alp
 	return record
 }
 
+// addBalance says in a record how sizes go with replicas.
+func addBalance(record *decision.Record, together *balance.Decision) {
+	if together.Reason == "" {
+		return
+	}
+	v := decision.Verdict{Rule: "growth", Action: decision.Pass, Code: together.Code, Reason: fmt.Sprintf("more load is met with %s: %s", lower(together.Growth), together.Reason)}
+	if together.Growth == "" {
+		v.Reason = together.Reason
+	}
+	record.Verdicts = append(record.Verdicts, v)
+	for _, move := range together.Moves {
+		record.Verdicts = append(record.Verdicts, decision.Verdict{Rule: "reference", Action: decision.Change, Code: move.Code,
+			Reason: fmt.Sprintf("100%% of objective %s means another request: %s", move.Objective, move.Reason)})
+	}
+}
+
+func lower(g v1alpha1.Growth) string { return strings.ToLower(string(g)) }
+
+// asked reports whether an action has only been asked for: what comes of it is not known yet.
+func asked(a *decision.PodAction) bool {
+	return a.Result == decision.Pending && a.Method != decision.InPlace && (a.Code == "Sent" || a.Code == "Queued")
+}
+
 // concludeActions brings a record, which supposes that every step succeeds, in line with what came of them. The actions on the
-// steps come first in it.
-func concludeActions(record *decision.Record, steps int) {
+// steps come first in it. Before is the record before it, nil when there is none.
+func concludeActions(record *decision.Record, steps int, before *decision.Record) {
 	if steps == 0 || !record.Sized() && record.Outcome != decision.Failed {
 		return
 	}
 	var done, replaced int
-	var worst *decision.PodAction
+	var worst, waiting *decision.PodAction
 	for i := range record.Pods {
 		a := &record.Pods[i]
-		switch a.Result {
-		case decision.Done, decision.Pending:
+		switch {
+		case asked(a):
+			waiting = a
+		case a.Result == decision.Done || a.Result == decision.Pending:
 			done++
 			if a.Method != decision.InPlace {
 				replaced++
@@ -155,6 +190,15 @@ func concludeActions(record *decision.Record, steps int) {
 	switch {
 	case done > 0 && replaced == done && record.Outcome == decision.Resized:
 		record.Outcome = decision.Recreated
+	case done == 0 && worst == nil && waiting != nil:
+		// A replacement is rehearsed before it is carried out. Until then nothing has changed.
+		if before != nil && before.Outcome == decision.Held {
+			record.Outcome, record.Code, record.Reason = before.Outcome, before.Code, before.Reason
+			return
+		}
+		record.Outcome, record.Code = decision.Held, "Rehearsing"
+		record.Reason = fmt.Sprintf("Held: pod %s: %s; wanted: %s", waiting.Pod, waiting.Reason, afterColon(record.Reason))
+		return
 	case done == 0 && worst != nil:
 		record.Outcome = decision.Held
 		if worst.Result == decision.Refused {

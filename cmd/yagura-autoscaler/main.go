@@ -1,6 +1,6 @@
 // Command yagura-autoscaler carries WorkloadAutoscalers out: it reads signals from a
-// query service, decides each second, and acts through the targets' /scale. Of
-// several, one leads.
+// query service, decides each second, and acts through the targets' /scale and the
+// pods' resize. Of several, one leads.
 //
 // It imports cmd/internal and autoscaler; nothing imports it.
 package main
@@ -19,6 +19,7 @@ func main() { lifecycle.Main(newCommand()) }
 
 type options struct {
 	config, kubeconfig, queryURL, otlp, http string
+	webhook, webhookService                  string
 	installCRDs                              bool
 	log                                      lifecycle.LogFlags
 }
@@ -36,6 +37,8 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.otlp, "otlp", "127.0.0.1:4317", `OTLP gRPC receiver that decision records go to, or "off"`)
 	f.StringVar(&o.http, "http", "127.0.0.1:9427", `address of /healthz, /readyz, /state and /metrics, or "off"`)
 	f.BoolVar(&o.installCRDs, "install-crds", false, "install the custom resource definitions, or bring them up to date")
+	f.StringVar(&o.webhook, "webhook", "off", "address of the admission webhook that sizes created pods, or \"off\"")
+	f.StringVar(&o.webhookService, "webhook-service", "", "Service by which the API server reaches the webhook; without it, the address")
 	o.log.Register(f)
 	return cmd
 }
@@ -85,6 +88,15 @@ func (o options) override(cmd *cobra.Command, cfg *autoscaler.Config) {
 		if o.otlp == "off" {
 			cfg.Journal.Endpoint = ""
 		}
+	}
+	if given("webhook") {
+		cfg.Admission.Listen = o.webhook
+		if o.webhook == "off" {
+			cfg.Admission.Listen = ""
+		}
+	}
+	if given("webhook-service") {
+		cfg.Admission.Service.Name = o.webhookService
 	}
 	if given("install-crds") {
 		cfg.InstallCRDs = o.installCRDs

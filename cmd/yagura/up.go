@@ -21,9 +21,9 @@ import (
 
 // upOptions are the flags of `yagura up`.
 type upOptions struct {
-	config, data, http, grpc, kubeconfig string
-	agent                                agent.Flags
-	log                                  lifecycle.LogFlags
+	config, data, http, grpc, kubeconfig, webhook string
+	agent                                         agent.Flags
+	log                                           lifecycle.LogFlags
 }
 
 func newUp() *cobra.Command {
@@ -45,6 +45,7 @@ configuration file says.`,
 	f.StringVar(&o.http, "http", "127.0.0.1:9428", "address of the web interface and the HTTP APIs")
 	f.StringVar(&o.grpc, "query-grpc", "off", `address of the query service's own gRPC: Jaeger's query API and remote storage, and OTLP past the collector`)
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "the cluster whose workloads are scaled")
+	f.StringVar(&o.webhook, "webhook", "off", `address of the admission webhook that sizes created pods; the API server must reach it there`)
 	o.agent.Register(f)
 	o.log.Register(f)
 	return cmd
@@ -74,6 +75,12 @@ func (o *upOptions) settings(cmd *cobra.Command) (settings, error) {
 	o.agent.Override(cmd.Flags(), &s.agent)
 	if cmd.Flags().Changed("kubeconfig") {
 		s.autoscaler.Kubeconfig = o.kubeconfig
+	}
+	if cmd.Flags().Changed("webhook") {
+		s.autoscaler.Admission.Listen = o.webhook
+		if o.webhook == "off" {
+			s.autoscaler.Admission.Listen = ""
+		}
 	}
 	if queue, window := s.agent.Queue.MaxAge, s.query.Metrics.OutOfOrderWindow; queue > window {
 		return s, fmt.Errorf("collector.queue.maxAge: %s is more than query.metrics.outOfOrderWindow, %s: what waits longest would be refused", queue, window)
