@@ -44,6 +44,7 @@ type Feeder struct {
 	mu        sync.Mutex
 	workloads map[Workload]*workload
 	ids       map[ID]Workload
+	absent    map[ID]time.Time // targets that are missing, since when
 	watch     watch
 	// resolution is how far samples lie apart, resolvedAt when that was found out; nanoseconds.
 	resolution, resolvedAt atomic.Int64
@@ -56,7 +57,7 @@ type Feeder struct {
 // New makes a feeder. Nothing is read until Run runs.
 func New(cfg Config, deps Dependencies) *Feeder {
 	return &Feeder{
-		cfg: cfg, deps: deps, log: deps.Logger, workloads: map[Workload]*workload{}, ids: map[ID]Workload{},
+		cfg: cfg, deps: deps, log: deps.Logger, workloads: map[Workload]*workload{}, ids: map[ID]Workload{}, absent: map[ID]time.Time{},
 		watch: watch{counters: map[counterKey]counted{}}, measureDue: make(chan struct{}, 1), watchDue: make(chan struct{}, 1), queue: newQueue(),
 	}
 }
@@ -83,10 +84,10 @@ func (f *Feeder) loop(ctx context.Context, due <-chan struct{}, do func(context.
 	}
 }
 
-// Update takes the targets as they are now: those that are not among them any more are forgotten. It is called every second and does not
+// Update takes the targets as they are now: those that have not been among them for a minute are forgotten. It is called every second and does not
 // wait for anything; what it finds due is done by Run.
 func (f *Feeder) Update(now time.Time, targets []Target) {
-	f.register(targets)
+	f.register(now, targets)
 	for _, w := range f.all() {
 		f.note(w, now)
 	}
@@ -106,8 +107,11 @@ func wake(due chan<- struct{}) {
 	}
 }
 
+// absence is how long a target may be missing before it is forgotten: one whose workload cannot be read for a moment keeps its models.
+const absence = time.Minute
+
 // register takes targets in and lets go of those that are gone.
-func (f *Feeder) register(targets []Target) {
+func (f *Feeder) register(now time.Time, targets []Target) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	ids := make(map[ID]Workload, len(targets))
@@ -136,9 +140,21 @@ func (f *Feeder) register(targets []Target) {
 		f.subscribe(w, *t)
 	}
 	for id, key := range f.ids {
-		if ids[id] == key {
+		current, there := ids[id]
+		if there && current == key {
+			delete(f.absent, id)
 			continue
 		}
+		if !there {
+			if _, noted := f.absent[id]; !noted {
+				f.absent[id] = now
+			}
+			if now.Sub(f.absent[id]) < absence {
+				ids[id] = key
+				continue
+			}
+		}
+		delete(f.absent, id)
 		w := f.workloads[key]
 		w.mu.Lock()
 		delete(w.subs, id)
