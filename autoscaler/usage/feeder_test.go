@@ -86,9 +86,14 @@ func until(t *testing.T, s *service, f *usage.Feeder, targets []usage.Target, do
 	return v
 }
 
+// read reports whether history was read and the pods were measured now.
 func read(v usage.View) bool {
-	return v.HistoryRead && v.Readings[key("cpu")].State == decision.Fresh && v.Readings[key("memory")].State == decision.Fresh &&
-		v.Readings[key("cpu")].Age == 0
+	for _, r := range []sizing.Reading{v.Readings[key("cpu")], v.Readings[key("memory")]} {
+		if r.State != decision.Fresh || r.Age != 0 || r.Usage == 0 {
+			return false
+		}
+	}
+	return v.HistoryRead
 }
 
 const (
