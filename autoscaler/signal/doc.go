@@ -5,7 +5,8 @@
 // evaluated value, because a query engine goes on answering from old samples for minutes after a signal has died. For CPU
 // and memory, pods that the query service knows nothing about are looked up in metrics.k8s.io.
 //
-// Questions are put within a Tick: equal ones are asked once, and no more than a set number at a time.
+// Questions are put within a Tick: equal ones are asked once, and no more than a set number at a time. Histories are read by range
+// queries, outside of ticks.
 //
 // The package imports Prometheus' PromQL parser and, of Yagura, the decision package's states only. It does not import Loki's
 // LogQL engine, which would link some 800 packages for the sake of finding braces.
