@@ -32,6 +32,9 @@ type ensemble struct {
 	// tolerance is the difference that whoever applies requests leaves alone, as a fraction.
 	tolerance float64
 	kills     kills
+	guard     guard
+	// ahead is a sample whose time is far ahead, until the next one tells whether a clock jumped or nothing was seen for long.
+	ahead *Sample
 }
 
 // other is a model from elsewhere as a contender.
@@ -70,30 +73,64 @@ func (e *ensemble) tiny() float64 {
 	return 4096
 }
 
-// Observe implements Model.
+// Observe implements Model. A sample more than a day ahead of the one before only raises the target until the next one confirms its
+// time: had a clock jumped, everything after it would be too old.
 func (e *ensemble) Observe(sample Sample) bool {
-	if !usable(sample.Value) {
+	if !usable(sample.Value) || sample.Value > mostUsage {
 		return false
 	}
-	now := float64(sample.Time.UnixNano()) / 1e9
 	s := &e.signals
-	if s.samples > 0 && now <= s.last {
+	if s.samples == 0 {
+		e.take(sample)
+		return true
+	}
+	if toSeconds(sample.Time) <= s.last {
 		return false
 	}
-	v := math.Max(e.demand(sample), e.tiny())
+	if ahead := e.ahead; ahead != nil {
+		e.ahead = nil
+		if sample.Time.After(ahead.Time) {
+			e.take(*ahead)
+		}
+	}
+	if toSeconds(sample.Time)-s.last > farAhead.Seconds() {
+		e.ahead = &sample
+		if v := float32(e.demand(sample)); v > e.held {
+			e.held = v * returnRoom
+		}
+		return true
+	}
+	e.take(sample)
+	return true
+}
+
+// mostUsage bounds what is taken for usage: squares of it are finite in single precision. It is beyond what any machine has.
+const mostUsage = 1e18
+
+func toSeconds(t time.Time) float64 {
+	return float64(t.Unix()) + float64(t.Nanosecond())/1e9
+}
+
+// take learns from a sample.
+func (e *ensemble) take(sample Sample) {
+	s := &e.signals
+	now, v := toSeconds(sample.Time), math.Max(e.demand(sample), e.tiny())
 	if s.samples > 0 {
+		if s.gap(now - s.last) {
+			e.guard.resumed = now + peakLengths[peakQuarter]
+		}
 		e.charge(now-s.last, v)
 	}
 	s.observe(now, v, e.tuning)
 	if a := s.autopilot(e.tuning); a > 0 {
 		s.recent.add(a)
 	}
+	e.guard.observe(s, float64(e.held), e.history.Seconds())
 	for i := range e.others {
 		e.others[i].model.Observe(sample)
 	}
 	e.ask(sample.Time)
 	e.choose()
-	return true
 }
 
 // demand is what the container would have used if it had not been held back.
@@ -191,26 +228,35 @@ func (e *ensemble) expectations() (over float64, h hazard) {
 }
 
 // hold changes a request in force to the one wanted when that differs enough, and returns what the change costs. Whoever applies
-// requests leaves smaller differences than the tolerance alone, so a raise goes just beyond it.
+// requests leaves smaller differences than the tolerance alone, so a raise goes just beyond it; they are whole numbers of the
+// resource's unit, so that a difference is the same there as here.
 func (e *ensemble) hold(request *float32, wanted float32) (cost float32) {
 	before := *request
 	up, down := float32(e.tuning.up), float32(math.Max(e.tuning.down, e.tolerance))
 	switch {
 	case before == 0:
-		*request = wanted
+		*request = e.whole(wanted)
 		return 0
 	case wanted > before*(1+up):
-		*request = max(wanted, before*float32(1+e.tolerance+raiseBeyond))
-	case wanted < before*(1-down):
-		*request = wanted
+		*request = e.whole(max(wanted, before*float32((1+e.tolerance)*raiseBeyond)))
+	case wanted < before*(1-down) && e.whole(wanted) < before:
+		*request = e.whole(wanted)
 	default:
 		return 0
 	}
 	return float32(e.tuning.change)
 }
 
-// raiseBeyond makes a raise larger than the tolerance after rounding.
-const raiseBeyond = 0.002
+// raiseBeyond makes a raise larger than the tolerance, however it is rounded.
+const raiseBeyond = 1.001
+
+// whole rounds up to thousandths of a core, or MiB, which is what requests are whole numbers of.
+func (e *ensemble) whole(v float32) float32 {
+	if e.resource == CPU {
+		return float32(math.Ceil(float64(v)*1000*(1-1e-6)) / 1000)
+	}
+	return float32(math.Ceil(float64(v)/(1<<20)*(1-1e-6)) * (1 << 20))
+}
 
 // choose takes the cheapest contender. One that asks for nothing yet cannot be chosen.
 func (e *ensemble) choose() {
@@ -226,7 +272,11 @@ func (e *ensemble) choose() {
 		e.chosen = best
 	}
 	if e.chosen >= 0 {
-		e.hold(&e.held, e.requestOf(e.chosen))
+		least := e.guard.least(&e.signals, float64(e.held))
+		if e.resource != CPU {
+			least = math.Max(least, e.signals.peaks[e.tuning.floor].max())
+		}
+		e.hold(&e.held, max(e.requestOf(e.chosen), float32(least)))
 	}
 }
 
@@ -234,11 +284,11 @@ func (e *ensemble) choose() {
 func (e *ensemble) score(i int) float64 {
 	t := e.tuning
 	score := float64(e.costOf(i))
-	if i >= len(e.all) || candidates[e.members[i]].model != Peak {
-		score = score*(1+t.handicap) + t.handicapAbs*e.observed
-	}
 	if t.kill == 0 {
 		return score
+	}
+	if i >= len(e.all) || candidates[e.members[i]].model != Peak {
+		score = score*(1+t.handicap) + t.handicapTime*e.observed
 	}
 	ratio := float64(e.requestOf(i)) / e.signals.peaks[t.reference].max()
 	risk := 1.0

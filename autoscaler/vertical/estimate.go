@@ -28,7 +28,7 @@ func (e *ensemble) Estimate(now time.Time) (Estimate, bool) {
 		return Estimate{}, false
 	}
 	s := &e.signals
-	out := Estimate{Target: float64(e.held), Model: e.name, Samples: s.samples, Confidence: e.confidence()}
+	out := Estimate{Target: e.exact(e.held), Model: e.name, Samples: s.samples, Confidence: e.confidence()}
 	if s.samples > 0 {
 		out.Since = seconds(math.Max(s.first, s.last-e.history.Seconds()))
 	}
@@ -39,6 +39,14 @@ func (e *ensemble) Estimate(now time.Time) (Estimate, bool) {
 	e.bounds(&out)
 	e.explain(&out, killed)
 	return out, true
+}
+
+// exact is the whole number of the unit that a request in single precision stands for.
+func (e *ensemble) exact(request float32) float64 {
+	if e.resource == CPU {
+		return math.Round(float64(request)*1000) / 1000
+	}
+	return float64(request)
 }
 
 // floorMargin is the room above the recent peak of memory that a request in force keeps: a request must be above usage, and what is

@@ -24,14 +24,12 @@ var middles = func() (m [marginCount]float64) {
 // From it follows what every margin would have cost.
 type residual struct {
 	weight [marginCount]float32
-	total  float32
 }
 
 func (r *residual) age(keep float32) {
 	for i := range r.weight {
 		r.weight[i] *= keep
 	}
-	r.total *= keep
 }
 
 func (r *residual) add(ratio float64) {
@@ -40,7 +38,6 @@ func (r *residual) add(ratio float64) {
 		i++
 	}
 	r.weight[i]++
-	r.total++
 }
 
 // hazard is what is to be expected beyond what was seen: usage exceeds the statistic's margin m, above 1, by chance rate times
@@ -61,7 +58,11 @@ func reachOf(spread float64) (reach [marginCount]float64) {
 // costs fills out with what a sample is expected to cost at each margin, in units of a sample's full slack: the slack, plus over for
 // every sample above.
 func (r *residual) costs(over float64, h hazard, out *[marginCount]float64) {
-	total := float64(r.total)
+	all := 0.0
+	for _, w := range r.weight {
+		all += float64(w)
+	}
+	total := all
 	if total == 0 {
 		total = 1
 	}
@@ -71,7 +72,7 @@ func (r *residual) costs(over float64, h hazard, out *[marginCount]float64) {
 		under += w
 		underSum += w * middles[i]
 		slack := (under - underSum/margins[i]) / total
-		above := max(0, float64(r.total)-under) / total
+		above := max(0, all-under) / total
 		out[i] = slack + over*(above+h.rate*h.reach[i])
 	}
 }

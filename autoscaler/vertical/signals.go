@@ -98,8 +98,14 @@ func (s *signals) pass(dt float64, t *tuning) {
 	for i := range s.peaks {
 		s.peaks[i].age(dt, peakLengths[i], parts)
 	}
-	s.short.age(dt, t.shortHalfLife)
-	s.long.age(dt, t.longHalfLife)
+	if s.gap(dt) {
+		// Silence says that what is known is older, not that it was wrong.
+		s.short.age(math.Min(dt, t.shortHalfLife), t.shortHalfLife)
+		s.long.age(math.Min(dt, t.longHalfLife), t.longHalfLife)
+	} else {
+		s.short.age(dt, t.shortHalfLife)
+		s.long.age(dt, t.longHalfLife)
+	}
 	s.recent.age(dt, hour, parts)
 }
 
