@@ -53,7 +53,7 @@ export function Shell({ children }: { children: ReactNode }) {
         <Group h="100%" px="md" gap="sm" wrap="nowrap" justify="space-between">
           <Group gap="sm" wrap="nowrap">
             <Burger opened={navOpen} onClick={nav.toggle} hiddenFrom="sm" size="sm" aria-label="Navigation" />
-            <Link to="/" className={classes.brand}>
+            <Link to="/" className={classes.brand} aria-label="Yagura">
               <Mark size={26} />
               <Text span fw={680} size="lg" visibleFrom="xs">
                 Yagura

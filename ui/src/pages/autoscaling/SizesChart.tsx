@@ -1,4 +1,4 @@
-import { Select, useComputedColorScheme } from "@mantine/core";
+import { useComputedColorScheme } from "@mantine/core";
 import { useMemo, useState } from "react";
 import type { ChartSeries } from "../../components/chart/options";
 import { TimeChart } from "../../components/chart/TimeChart";
@@ -13,7 +13,6 @@ interface SizesChartProps {
   /** The container, with its role, whose sizes are drawn; all of them if not given. */
   container?: string;
   selected?: string;
-  onContainer: (container: string | undefined) => void;
   onSelect: (id: string | undefined) => void;
 }
 
@@ -21,29 +20,18 @@ interface SizesChartProps {
 const LANES = 6;
 
 /** Usage, request, limit, recommendation and the desired request of every container, and each change, on one axis. */
-export function SizesChart({ timeline, container, selected, onContainer, onSelect }: SizesChartProps) {
+export function SizesChart({ timeline, container, selected, onSelect }: SizesChartProps) {
   const scheme = useComputedColorScheme("dark", { getInitialValueInEffect: false }) as Scheme;
   const [all, setAll] = useState(false);
   const { at, moved, shared } = useLanes(timeline.times, lastIndex(timeline), timeline.markers, scheme);
-  const containers = useMemo(() => [...new Set(timeline.tracks.map(containerName))], [timeline]);
   const chosen = timeline.tracks.filter((track) => !container || containerName(track) === container);
+  // With one container picked, decisions about others are out of the way.
+  const markers = container
+    ? timeline.markers.filter((marker) => chosen.some((track) => track.markers.includes(marker)))
+    : timeline.markers;
   const shown = all ? chosen : chosen.slice(0, LANES);
   return (
     <div className={classes.timeline}>
-      {(containers.length > 1 || container) && (
-        <Select
-          size="xs"
-          w={240}
-          mb={4}
-          aria-label="Container"
-          placeholder={`every container (${containers.length})`}
-          clearable
-          clearButtonProps={{ "aria-label": "Every container" }}
-          data={container && !containers.includes(container) ? [...containers, container] : containers}
-          value={container ?? null}
-          onChange={(next) => onContainer(next ?? undefined)}
-        />
-      )}
       <LanesHead ms={at === null ? null : (timeline.times[at] ?? 0) * 1000} moved={moved} />
       {chosen.length === 0 && (
         <p className={classes.none}>
@@ -64,7 +52,7 @@ export function SizesChart({ timeline, container, selected, onContainer, onSelec
         label="Changes of sizes over time"
         name="Decisions"
         times={timeline.times}
-        markers={timeline.markers}
+        markers={markers}
         scheme={scheme}
         selected={selected}
         onSelect={onSelect}
@@ -97,6 +85,7 @@ interface SizeLaneProps {
 function SizeLane({ track, at, scheme, shared, last }: SizeLaneProps) {
   const colors = useMemo(() => ({ ...laneColors(scheme), usage: seriesColor(0, scheme) }), [scheme]);
   const bounded = useMemo(() => limitFits(track), [track]);
+  const limited = useMemo(() => track.limit.some((value) => value !== null), [track]);
   const marks = useMemo(() => changeMarks(track.markers, scheme), [track, scheme]);
   const series = useMemo(
     (): ChartSeries[] => [
@@ -130,7 +119,7 @@ function SizeLane({ track, at, scheme, shared, last }: SizeLaneProps) {
         <Readout
           name="limit"
           color={colors.limit}
-          value={bounded ? read(track.limit) : `${read(track.limit)}, above the chart`}
+          value={limited ? `${read(track.limit)}${bounded ? "" : ", above the chart"}` : "none"}
         />
       </div>
       <TimeChart

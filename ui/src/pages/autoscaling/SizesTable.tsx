@@ -5,10 +5,13 @@ import { containerName, formatSize, sizeKey } from "../../lib/sizes";
 import { ConfidenceCell, HasCell, ModelCell, ShouldCell } from "./SizeCells";
 import classes from "./SizesTable.module.css";
 
+// Without a link or a button in it, a table that scrolls must be reachable by keyboard itself.
+const SCROLLS = { viewportProps: { tabIndex: 0, role: "region", "aria-label": "Table of sizes" } };
+
 /** What each container uses, has and should have, by whose estimate, and what decided. */
 export function SizesTable({ sizes }: { sizes: Size[] }) {
   return (
-    <Table.ScrollContainer minWidth={980}>
+    <Table.ScrollContainer minWidth={980} scrollAreaProps={SCROLLS}>
       <Table className={classes.table} verticalSpacing={5} horizontalSpacing="sm">
         <Table.Thead>
           <Table.Tr>
