@@ -36,7 +36,9 @@ func TestNode(t *testing.T) {
 	for _, name := range []string{"collector", "query", "autoscaler"} {
 		c.loadImage(t, ctx, "yagura/"+name+":dev", binary(t, "yagura-"+name))
 	}
-	c.loadImage(t, ctx, "yagura/speaker:dev", buildSpeaker(t, ctx, dir))
+	for _, name := range []string{"speaker", "eater"} {
+		c.loadImage(t, ctx, "yagura/"+name+":dev", buildApplication(t, ctx, dir, name))
+	}
 	repo, err := filepath.Abs(filepath.Join("..", "..", ".."))
 	if err != nil {
 		t.Fatal(err)
@@ -59,6 +61,7 @@ func TestNode(t *testing.T) {
 	t.Run("a line is found with its pod, container, namespace and node", n.lines)
 	t.Run("a container's CPU is known each second", n.usage)
 	t.Run("a collector that is killed loses and repeats nothing", n.killCollector)
+	t.Run("sizes", n.sizes)
 }
 
 type nodes struct {
@@ -72,13 +75,13 @@ func (c *cluster) loadImage(t *testing.T, ctx context.Context, name, path string
 	run(t, ctx, "devcluster", "image", "load", "--dir", c.dir, "--name", name, "--binary", path)
 }
 
-func buildSpeaker(t *testing.T, ctx context.Context, dir string) string {
+func buildApplication(t *testing.T, ctx context.Context, dir, name string) string {
 	t.Helper()
-	out := filepath.Join(dir, "speaker")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", out, "./speaker")
+	out := filepath.Join(dir, name)
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", out, "./"+name)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if msg, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the speaker: %v\n%s", err, msg)
+		t.Fatalf("build the %s: %v\n%s", name, err, msg)
 	}
 	return out
 }
