@@ -111,7 +111,7 @@ func maxAllowed(policy *v1alpha1.VerticalPolicy, container string) corev1.Resour
 func capped(readings map[sizing.Key]sizing.Reading, b *balance.Decision) {
 	for key, reading := range readings {
 		if key.Resource == corev1.ResourceCPU && reading.State != decision.Missing {
-			reading.Estimate = b.Cap(key.Container, reading.Estimate)
+			reading.Estimate = b.CapRole(key.Role, key.Container, reading.Estimate)
 			readings[key] = reading
 		}
 	}
