@@ -1,6 +1,5 @@
 // Command yagura is the whole platform in one process (yagura up) and its users'
-// command line (yagura logs, yagura metrics). Installed as kubectl-yagura it is a
-// kubectl plugin.
+// command line (yagura logs, yagura metrics, yagura replay).
 //
 // It imports cmd/internal, which composes the rooms; nothing imports it.
 package main
