@@ -54,6 +54,30 @@ var candidates = [...]candidate{
 	{model: Autopilot, statistic: statMoving, margin: 1.1, title: "the moving window"},
 }
 
+// members are the indices of the candidates of each model, by whether they are for CPU: all models of a name share them.
+var members = func() map[string]*[2][]uint8 {
+	all := map[string]*[2][]uint8{}
+	for _, name := range []string{Auto, Percentile, Peak, Forecast, Autopilot} {
+		all[name] = &[2][]uint8{}
+		for is, resource := range []Resource{Memory, CPU} {
+			for i := range candidates {
+				if (name == Auto || candidates[i].model == name) && candidates[i].suits(resource) {
+					all[name][is] = append(all[name][is], uint8(i))
+				}
+			}
+		}
+	}
+	return all
+}()
+
+// membersOf are the indices of the candidates of a model, not to be changed.
+func membersOf(name string, resource Resource) []uint8 {
+	if resource == CPU {
+		return members[name][1]
+	}
+	return members[name][0]
+}
+
 func (c *candidate) suits(resource Resource) bool {
 	return c.only == "" || (c.only == CPU) == (resource == CPU)
 }
@@ -72,17 +96,17 @@ func (c *candidate) value(s *signals, now float64, t *tuning) float64 {
 	case statTrend:
 		return math.Max(s.newest, s.level+s.slope*c.argument)
 	case statDay:
-		return s.expect(s.days, now, c.argument, day)
+		return s.expect(day, now, c.argument)
 	case statDayNow:
 		return s.adjusted(now, c.argument)
 	case statWeek:
-		return s.expect(s.weeks, now, c.argument, week)
+		return s.expect(week, now, c.argument)
 	case statLevel:
 		return s.level
 	case statHour:
-		return s.expect(s.hours, now, 0, hour)
+		return s.expect(hour, now, 0)
 	case statHourNow:
-		if h := s.expect(s.hours, now, 0, hour); h > 0 {
+		if h := s.expect(hour, now, 0); h > 0 {
 			return math.Max(h, s.newest)
 		}
 		return 0
@@ -92,9 +116,17 @@ func (c *candidate) value(s *signals, now float64, t *tuning) float64 {
 	return 0
 }
 
-func (s *signals) expect(p *season, now, ahead, period float64) float64 {
-	if p == nil {
+// expect is the highest usage of a season from a time until ahead seconds later, 0 while that is unknown.
+func (s *signals) expect(period, now, ahead float64) float64 {
+	if s.seasons == nil {
 		return 0
+	}
+	p := &s.seasons.hour
+	switch period {
+	case day:
+		p = &s.seasons.day
+	case week:
+		p = &s.seasons.week
 	}
 	// The request is in force while the next sample is taken.
 	from := now + 0.9*s.step
@@ -103,11 +135,11 @@ func (s *signals) expect(p *season, now, ahead, period float64) float64 {
 
 // adjusted is the day's profile at the level of the newest usage: what was higher or lower than usual lately will be so for a while.
 func (s *signals) adjusted(now, ahead float64) float64 {
-	expected := s.expect(s.days, now, ahead, day)
+	expected := s.expect(day, now, ahead)
 	if expected == 0 {
 		return 0
 	}
-	was := s.days.was(s.last, day)
+	was := s.seasons.day.was(s.last, day)
 	if was == 0 {
 		return 0
 	}

@@ -8,10 +8,12 @@ import (
 // contender is a candidate with what it learned and what it would have cost.
 type contender struct {
 	residual residual
+	// margin is the index of the margin that makes its value the request it asks for.
+	margin uint8
 	// cost is the decayed sum of what its requests would have cost, in days of slack.
 	cost float32
-	// value and margin make the request it asks for; request is the one that would be in force.
-	value, margin, request float32
+	// value is the statistic; request is the request that would be in force.
+	value, request float32
 }
 
 // ensemble estimates with the cheapest of its contenders. The models of this package are all ensembles; they differ in their
@@ -25,6 +27,8 @@ type ensemble struct {
 	members  []uint8
 	all      []contender
 	others   []other
+	// unit is the weight of what residuals count now.
+	unit float32
 	// observed is the decayed time over which costs were counted, in days.
 	observed float64
 	chosen   int
@@ -51,11 +55,7 @@ func newEnsemble(name string, resource Resource, options Options) *ensemble {
 	if e.tuning == nil {
 		e.tuning = tuningOf(resource)
 	}
-	for i := range candidates {
-		if (name == Auto || candidates[i].model == name) && candidates[i].suits(resource) {
-			e.members = append(e.members, uint8(i))
-		}
-	}
+	e.members = membersOf(name, resource)
 	e.all = make([]contender, len(e.members))
 	if name == Auto {
 		for n, make := range options.Others {
@@ -63,14 +63,6 @@ func newEnsemble(name string, resource Resource, options Options) *ensemble {
 		}
 	}
 	return e
-}
-
-// tiny is the usage that everything below it counts as, so that ratios exist: a microcore, or 4 KiB.
-func (e *ensemble) tiny() float64 {
-	if e.resource == CPU {
-		return 1e-6
-	}
-	return 4096
 }
 
 // Observe implements Model. A sample more than a day ahead of the one before only raises the target until the next one confirms its
@@ -114,7 +106,7 @@ func toSeconds(t time.Time) float64 {
 // take learns from a sample.
 func (e *ensemble) take(sample Sample) {
 	s := &e.signals
-	now, v := toSeconds(sample.Time), math.Max(e.demand(sample), e.tiny())
+	now, v := toSeconds(sample.Time), math.Max(e.demand(sample), e.tuning.tiny())
 	if s.samples > 0 {
 		if s.gap(now - s.last) {
 			e.guard.resumed = now + peakLengths[peakQuarter]
@@ -159,20 +151,33 @@ func (e *ensemble) charge(dt, v float64) {
 	}
 	keep := math.Exp2(-dt / t.costHalfLife)
 	e.observed = e.observed*keep + step/day
-	forget := float32(math.Exp2(-step / t.residualHalfLife))
+	unit, halvings := grown(e.unit, step/t.residualHalfLife)
+	e.unit = unit
+	for range halvings {
+		e.halve()
+	}
 	for i := range e.all {
 		c := &e.all[i]
 		c.cost *= float32(keep)
 		if c.value == 0 {
 			continue
 		}
-		c.residual.age(forget)
-		c.residual.add(v / float64(c.value))
+		for !c.residual.add(v/float64(c.value), e.unit) {
+			e.halve()
+			e.unit = max(e.unit/2, 1)
+		}
 		c.cost += float32(e.price(step, v, float64(c.request)))
 	}
 	for i := range e.others {
 		o := &e.others[i]
 		o.cost = o.cost*float32(keep) + float32(e.price(step, v, float64(o.request)))
+	}
+}
+
+// halve halves what all residuals counted.
+func (e *ensemble) halve() {
+	for i := range e.all {
+		halve(e.all[i].residual.counts[:])
 	}
 }
 
@@ -200,16 +205,16 @@ func (e *ensemble) ask(at time.Time) {
 			continue
 		}
 		if spec.margin > 0 {
-			c.margin = float32(spec.margin)
+			c.margin = marginOf(spec.margin)
 		} else {
 			least := 0.0
 			if spec.statistic == statPeak {
 				least = t.least
 			}
 			margin, _ := c.residual.best(over, h, least)
-			c.margin = float32(margin)
+			c.margin = uint8(margin)
 		}
-		c.cost += e.hold(&c.request, c.value*c.margin)
+		c.cost += e.hold(&c.request, c.value*float32(margins[c.margin]))
 	}
 	for i := range e.others {
 		o := &e.others[i]

@@ -115,7 +115,7 @@ func (e *ensemble) explain(out *Estimate, killed float64) {
 		spec, c := &candidates[e.members[e.chosen]], &e.all[e.chosen]
 		out.Model = spec.model
 		out.Reason = fmt.Sprintf("%s: %s is %s, times %.3g is %s", spec.model, spec.title,
-			amountText(r, float64(c.value)), c.margin, amountText(r, out.Target))
+			amountText(r, float64(c.value)), margins[c.margin], amountText(r, out.Target))
 	default:
 		o := &e.others[e.chosen-len(e.all)]
 		out.Model = o.name

@@ -7,15 +7,13 @@ import "math"
 const (
 	histogramBuckets = 72
 	histogramGrowth  = 1.035
-	// histogramRescale is the weight of a sample at which all weights are divided by it, so that float32 holds their sums.
-	histogramRescale = 1 << 24
 )
 
-// histogram counts usage in logarithmic buckets, with weights that halve every halfLife seconds. Its range follows the usage: bucket
-// i holds values up to growth^(bottom+i+1).
+// histogram counts usage in logarithmic buckets, with weights that halve every half-life. Its range follows the usage: bucket i holds
+// values up to growth^(bottom+i+1).
 type histogram struct {
 	bottom int32
-	weight [histogramBuckets]float32
+	counts [histogramBuckets]uint16
 	// below is the weight of everything under the range, belowSum its weighted sum.
 	below, belowSum float32
 	// unit is the weight of a sample that is taken now.
@@ -28,38 +26,24 @@ func bucketOf(v float64) int32 { return int32(math.Floor(math.Log(v) / lnGrowth)
 
 // age lets a time pass; halfLife is in seconds.
 func (h *histogram) age(seconds, halfLife float64) {
-	if h.unit == 0 {
-		h.unit = 1
-	}
-	periods := seconds / halfLife
-	if periods > 64 {
-		periods = 64
-	}
-	h.unit *= float32(math.Exp2(periods))
-	if h.unit > histogramRescale {
-		h.scale(1 / h.unit)
-		h.unit = 1
+	unit, halvings := grown(h.unit, seconds/halfLife)
+	h.unit = unit
+	for range halvings {
+		h.halve()
 	}
 }
 
-// scale multiplies what is known by f.
-func (h *histogram) scale(f float32) {
-	for i := range h.weight {
-		h.weight[i] *= f
-	}
-	h.below *= f
-	h.belowSum *= f
+func (h *histogram) halve() {
+	halve(h.counts[:])
+	h.below /= 2
+	h.belowSum /= 2
 }
 
-// forget leaves the share keep of the weight of what is known.
-func (h *histogram) forget(keep float32) { h.scale(keep) }
-
-// add counts a positive value with a weight relative to a sample's.
-func (h *histogram) add(v, weight float64) {
+// add counts a positive value.
+func (h *histogram) add(v float64) {
 	if h.unit == 0 {
-		h.unit = 1
+		h.unit = leastUnit
 	}
-	w := h.unit * float32(weight)
 	b := bucketOf(v)
 	switch {
 	case h.empty():
@@ -70,19 +54,22 @@ func (h *histogram) add(v, weight float64) {
 		h.lower(b)
 	}
 	if b < h.bottom {
-		h.below += w
-		h.belowSum += w * float32(v)
+		h.below += h.unit
+		h.belowSum += h.unit * float32(v)
 		return
 	}
-	h.weight[b-h.bottom] += w
+	for !count(&h.counts[b-h.bottom], h.unit) {
+		h.halve()
+		h.unit = max(h.unit/2, 1)
+	}
 }
 
 func (h *histogram) empty() bool { return h.total() == 0 }
 
 func (h *histogram) total() float32 {
 	sum := h.below
-	for _, w := range h.weight {
-		sum += w
+	for _, w := range h.counts {
+		sum += float32(w)
 	}
 	return sum
 }
@@ -91,14 +78,14 @@ func (h *histogram) total() float32 {
 func (h *histogram) raise(bottom int32) {
 	n := int(bottom - h.bottom)
 	for i := 0; i < n && i < histogramBuckets; i++ {
-		h.below += h.weight[i]
-		h.belowSum += h.weight[i] * float32(h.middle(i))
+		h.below += float32(h.counts[i])
+		h.belowSum += float32(h.counts[i]) * float32(h.middle(i))
 	}
 	if n >= histogramBuckets {
-		h.weight = [histogramBuckets]float32{}
+		h.counts = [histogramBuckets]uint16{}
 	} else {
-		copy(h.weight[:], h.weight[n:])
-		clear(h.weight[histogramBuckets-n:])
+		copy(h.counts[:], h.counts[n:])
+		clear(h.counts[histogramBuckets-n:])
 	}
 	h.bottom = bottom
 }
@@ -107,8 +94,8 @@ func (h *histogram) raise(bottom int32) {
 func (h *histogram) lower(b int32) {
 	spare, gone := 0, float32(0)
 	limit := h.total() * 1e-4
-	for spare < histogramBuckets && gone+h.weight[histogramBuckets-1-spare] <= limit {
-		gone += h.weight[histogramBuckets-1-spare]
+	for spare < histogramBuckets && gone+float32(h.counts[histogramBuckets-1-spare]) <= limit {
+		gone += float32(h.counts[histogramBuckets-1-spare])
 		spare++
 	}
 	n := min(int(h.bottom-b)+histogramBuckets/4, spare)
@@ -116,10 +103,10 @@ func (h *histogram) lower(b int32) {
 		return
 	}
 	if n >= histogramBuckets {
-		h.weight = [histogramBuckets]float32{}
+		h.counts = [histogramBuckets]uint16{}
 	} else {
-		copy(h.weight[n:], h.weight[:histogramBuckets-n])
-		clear(h.weight[:n])
+		copy(h.counts[n:], h.counts[:histogramBuckets-n])
+		clear(h.counts[:n])
 	}
 	h.bottom -= int32(n)
 }
@@ -140,11 +127,11 @@ func (h *histogram) quantile(p float64) float64 {
 		return float64(h.belowSum / h.below)
 	}
 	last := 0
-	for i, w := range h.weight {
+	for i, w := range h.counts {
 		if w == 0 {
 			continue
 		}
-		sum += w
+		sum += float32(w)
 		last = i
 		if sum >= rank {
 			break
@@ -158,7 +145,7 @@ func (h *histogram) quantile(p float64) float64 {
 func (h *histogram) loadQuantile(p float64) float64 {
 	load := float64(h.belowSum)
 	level := h.middle(0)
-	for _, w := range h.weight {
+	for _, w := range h.counts {
 		load += float64(w) * level
 		level *= histogramGrowth
 	}
@@ -170,7 +157,7 @@ func (h *histogram) loadQuantile(p float64) float64 {
 		last = float64(h.belowSum / h.below)
 	}
 	level = h.middle(0)
-	for _, w := range h.weight {
+	for _, w := range h.counts {
 		if sum >= p*load {
 			break
 		}

@@ -30,7 +30,7 @@ type Options struct {
 	// not be applied, and raise it beyond the tolerance where it must be.
 	Tolerance float64
 	// Others makes further models by name. Auto chooses among them, too: VPA is not among its candidates but when it is here,
-	// since its histograms are larger than all of Auto's statistics.
+	// since its histograms grow with the spread of usage.
 	Others map[string]func(Resource) Model
 
 	tuning *tuning

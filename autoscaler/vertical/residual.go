@@ -20,24 +20,19 @@ var middles = func() (m [marginCount]float64) {
 	return m
 }()
 
-// residual is how usage turned out relative to a statistic that was known before: a histogram of the ratio, with decaying weights.
-// From it follows what every margin would have cost.
+// residual is how usage turned out relative to a statistic that was known before: a histogram of the ratio. From it follows what
+// every margin would have cost. Those of one ensemble share the weight of what is counted now.
 type residual struct {
-	weight [marginCount]float32
+	counts [marginCount]uint16
 }
 
-func (r *residual) age(keep float32) {
-	for i := range r.weight {
-		r.weight[i] *= keep
-	}
-}
-
-func (r *residual) add(ratio float64) {
+// add counts a ratio and says whether there was room for it.
+func (r *residual) add(ratio float64, unit float32) bool {
 	i := 0
 	for i < marginCount-1 && ratio > margins[i] {
 		i++
 	}
-	r.weight[i]++
+	return count(&r.counts[i], unit)
 }
 
 // hazard is what is to be expected beyond what was seen: usage exceeds the statistic's margin m, above 1, by chance rate times
@@ -59,8 +54,8 @@ func reachOf(spread float64) (reach [marginCount]float64) {
 // every sample above.
 func (r *residual) costs(over float64, h hazard, out *[marginCount]float64) {
 	all := 0.0
-	for _, w := range r.weight {
-		all += float64(w)
+	for _, c := range r.counts {
+		all += float64(c)
 	}
 	total := all
 	if total == 0 {
@@ -68,7 +63,7 @@ func (r *residual) costs(over float64, h hazard, out *[marginCount]float64) {
 	}
 	var under, underSum float64
 	for i := range margins {
-		w := float64(r.weight[i])
+		w := float64(r.counts[i])
 		under += w
 		underSum += w * middles[i]
 		slack := (under - underSum/margins[i]) / total
@@ -77,15 +72,25 @@ func (r *residual) costs(over float64, h hazard, out *[marginCount]float64) {
 	}
 }
 
-// best is the margin of the lowest cost, not below least.
-func (r *residual) best(over float64, h hazard, least float64) (margin, cost float64) {
+// best is the index of the margin of the lowest cost, not below least.
+func (r *residual) best(over float64, h hazard, least float64) (margin int, cost float64) {
 	var costs [marginCount]float64
 	r.costs(over, h, &costs)
 	cost = math.Inf(1)
 	for i, c := range costs[:marginCount-1] {
 		if margins[i] >= least && c < cost {
-			margin, cost = margins[i], c
+			margin, cost = i, c
 		}
 	}
 	return margin, cost
+}
+
+// marginOf is the index of the margin that is a factor.
+func marginOf(factor float64) uint8 {
+	for i, m := range margins {
+		if m >= factor {
+			return uint8(i)
+		}
+	}
+	return uint8(marginCount - 2)
 }

@@ -33,8 +33,9 @@ type signals struct {
 	peaks       [len(peakLengths)]peakWindow
 	short, long histogram
 	// level and slope are Holt's: usage, and its growth per second.
-	level, slope       float64
-	hours, days, weeks *season
+	level, slope float64
+	// seasons is nil while the series is too short for any.
+	seasons *seasons
 
 	// interval is the part of five minutes under way in the moving-window recommender; its highest value counts for memory.
 	interval struct {
@@ -63,15 +64,15 @@ func (s *signals) observe(now, v float64, t *tuning) {
 	for i := range s.peaks {
 		s.peaks[i].add(v)
 	}
-	s.short.add(v, 1)
-	s.long.add(v, 1)
+	s.short.add(v)
+	s.long.add(v)
 	s.moved(now, v, t)
-	if s.days != nil {
-		s.hours.add(now, hour, v)
-		s.days.add(now, day, v)
-		s.weeks.add(now, week, v)
+	if s.seasons != nil {
+		s.seasons.hour.add(now, hour, v)
+		s.seasons.day.add(now, day, v)
+		s.seasons.week.add(now, week, v)
 	} else if now-s.first > seasonAfter {
-		s.hours, s.days, s.weeks = newSeason(hourSlots), newSeason(daySlots), newSeason(weekSlots)
+		s.seasons = newSeasons(t.tiny())
 	}
 	s.newest, s.last = v, now
 	s.samples++
@@ -146,13 +147,13 @@ func (s *signals) trend(now, v float64) {
 func (s *signals) moved(now, v float64, t *tuning) {
 	if !t.memory {
 		s.moving.age(math.Max(0, now-s.last)*sign(s.samples), t.movingHalfLife)
-		s.moving.add(v, 1)
+		s.moving.add(v)
 		return
 	}
 	if now >= s.interval.until {
 		if s.interval.high > 0 {
 			s.moving.age(now-s.interval.until+autopilotInterval, t.movingHalfLife)
-			s.moving.add(s.interval.high, 1)
+			s.moving.add(s.interval.high)
 		}
 		s.interval.until, s.interval.high = now+autopilotInterval, 0
 	}
@@ -167,9 +168,3 @@ func sign(n int) float64 {
 }
 
 const autopilotInterval = 300
-
-// shift forgets what was before a level that is no more.
-func (s *signals) shift(keep float32) {
-	s.short.forget(keep)
-	s.long.forget(keep)
-}

@@ -72,3 +72,11 @@ func tuningOf(resource Resource) *tuning {
 	}
 	return memoryTuning
 }
+
+// tiny is the usage that everything below it counts as, so that ratios exist: a microcore, or 4 KiB.
+func (t *tuning) tiny() float64 {
+	if t.memory {
+		return 4096
+	}
+	return 1e-6
+}
