@@ -178,9 +178,9 @@ type record struct {
 	Time                             time.Time
 }
 
-// lastRecord reads an autoscaler's newest decision from the platform's logs.
+// lastRecord reads an autoscaler's newest decision on replicas from the platform's logs.
 func (p *platform) lastRecord(ctx context.Context, name string) (record, error) {
-	streams, err := p.logQL(ctx, fmt.Sprintf(`{service_name="yagura-autoscaler"} | json | name=%q`, name), 50)
+	streams, err := p.logQL(ctx, fmt.Sprintf(`{service_name="yagura-autoscaler"} | json | name=%q | direction=""`, name), 50)
 	if err != nil {
 		return record{}, err
 	}
