@@ -177,15 +177,6 @@ type log struct {
 	kills   []vertical.OOM
 }
 
-func (l *log) last() (vertical.Sample, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.samples) == 0 {
-		return vertical.Sample{}, false
-	}
-	return l.samples[len(l.samples)-1], true
-}
-
 func (m *peakModel) Observe(s vertical.Sample) bool {
 	if s.Time.Before(m.newest) {
 		return false

@@ -87,17 +87,17 @@ func TestVPARefusesBadOptions(t *testing.T) {
 	_, err := vertical.NewVPA("gpu", vpa.DefaultOptions())
 	assert.ErrorContains(t, err, `no resource "gpu"`)
 	for field, change := range map[string]func(*vpa.Options){
-		"CPU.Target":        func(o *vpa.Options) { o.CPU.Target = 1.1 },
-		"Memory.Lower":      func(o *vpa.Options) { o.Memory.Lower = -0.1 },
-		"Memory.Upper":      func(o *vpa.Options) { o.Memory.Upper = math.NaN() },
-		"CPU.HalfLife":      func(o *vpa.Options) { o.CPU.HalfLife = 0 },
-		"CPU.Floor":         func(o *vpa.Options) { o.CPU.Floor = -1 },
-		"Memory.Confidence": func(o *vpa.Options) { o.Memory.Confidence = 0 },
-		"Margin":            func(o *vpa.Options) { o.Margin = -1 },
-		"Interval":          func(o *vpa.Options) { o.Interval = 0 },
-		"Intervals":         func(o *vpa.Options) { o.Intervals = 0 },
-		"OOMRatio":          func(o *vpa.Options) { o.OOMRatio = 0.9 },
-		"OOMBump":           func(o *vpa.Options) { o.OOMBump = math.Inf(1) },
+		"cpu.target":        func(o *vpa.Options) { o.CPU.Target = 1.1 },
+		"memory.lower":      func(o *vpa.Options) { o.Memory.Lower = -0.1 },
+		"memory.upper":      func(o *vpa.Options) { o.Memory.Upper = math.NaN() },
+		"cpu.halfLife":      func(o *vpa.Options) { o.CPU.HalfLife = 0 },
+		"cpu.floor":         func(o *vpa.Options) { o.CPU.Floor = -1 },
+		"memory.confidence": func(o *vpa.Options) { o.Memory.Confidence = 0 },
+		"margin":            func(o *vpa.Options) { o.Margin = -1 },
+		"interval":          func(o *vpa.Options) { o.Interval = 0 },
+		"intervals":         func(o *vpa.Options) { o.Intervals = 0 },
+		"oomRatio":          func(o *vpa.Options) { o.OOMRatio = 0.9 },
+		"oomBump":           func(o *vpa.Options) { o.OOMBump = math.Inf(1) },
 	} {
 		o := vpa.DefaultOptions()
 		change(&o)

@@ -169,7 +169,9 @@ func (m *migration) update(u *vpav1.PodUpdatePolicy) error {
 	apply, ok := map[vpav1.UpdateMode]v1alpha1.VerticalApply{
 		vpav1.UpdateModeOff: v1alpha1.ApplyOff, vpav1.UpdateModeInitial: v1alpha1.ApplyOnCreate,
 		vpav1.UpdateModeInPlace: v1alpha1.ApplyInPlace, vpav1.UpdateModeInPlaceOrRecreate: v1alpha1.ApplyInPlaceOrRecreate,
-		vpav1.UpdateModeRecreate: v1alpha1.ApplyInPlaceOrRecreate, vpav1.UpdateModeAuto: v1alpha1.ApplyInPlaceOrRecreate, //nolint:staticcheck // still in use
+		vpav1.UpdateModeRecreate: v1alpha1.ApplyInPlaceOrRecreate,
+		//lint:ignore SA1019 It is deprecated, and in most manifests that there are.
+		vpav1.UpdateModeAuto: v1alpha1.ApplyInPlaceOrRecreate,
 	}[mode]
 	if !ok {
 		return fmt.Errorf("updateMode: there is no mode %s", mode)

@@ -61,39 +61,39 @@ func (o Options) Validate() error {
 	for _, r := range []struct {
 		name string
 		ResourceOptions
-	}{{"CPU", o.CPU}, {"Memory", o.Memory}} {
+	}{{"cpu", o.CPU}, {"memory", o.Memory}} {
 		if err := r.validate(); err != nil {
 			return fmt.Errorf("%s.%w", r.name, err)
 		}
 	}
 	switch {
 	case !(o.Margin >= 0) || math.IsInf(o.Margin, 0):
-		return fmt.Errorf("Margin: must not be negative")
+		return fmt.Errorf("margin: must not be negative")
 	case o.Interval < time.Second || o.Interval > longest:
-		return fmt.Errorf("Interval: must be from 1s to a year")
+		return fmt.Errorf("interval: must be from 1s to a year")
 	case o.Intervals < 1:
-		return fmt.Errorf("Intervals: must be at least 1")
+		return fmt.Errorf("intervals: must be at least 1")
 	case !(o.OOMRatio >= 1) || math.IsInf(o.OOMRatio, 0):
-		return fmt.Errorf("OOMRatio: must be at least 1")
+		return fmt.Errorf("oomRatio: must be at least 1")
 	case !(o.OOMBump >= 0) || math.IsInf(o.OOMBump, 0):
-		return fmt.Errorf("OOMBump: must not be negative")
+		return fmt.Errorf("oomBump: must not be negative")
 	}
 	return nil
 }
 
 func (r ResourceOptions) validate() error {
-	for name, p := range map[string]float64{"Target": r.Target, "Lower": r.Lower, "Upper": r.Upper} {
+	for name, p := range map[string]float64{"target": r.Target, "lower": r.Lower, "upper": r.Upper} {
 		if !(p >= 0 && p <= 1) {
 			return fmt.Errorf("%s: must be from 0 to 1", name)
 		}
 	}
 	switch {
 	case r.HalfLife < time.Second || r.HalfLife > longest:
-		return fmt.Errorf("HalfLife: must be from 1s to a year")
+		return fmt.Errorf("halfLife: must be from 1s to a year")
 	case r.Confidence < time.Second || r.Confidence > longest:
-		return fmt.Errorf("Confidence: must be from 1s to a year")
+		return fmt.Errorf("confidence: must be from 1s to a year")
 	case !(r.Floor >= 0) || math.IsInf(r.Floor, 0):
-		return fmt.Errorf("Floor: must not be negative")
+		return fmt.Errorf("floor: must not be negative")
 	}
 	return nil
 }
