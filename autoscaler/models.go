@@ -4,20 +4,19 @@ import (
 	"time"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
+	"github.com/yagura-dev/yagura/autoscaler/replay"
+	"github.com/yagura-dev/yagura/autoscaler/usage"
 	"github.com/yagura-dev/yagura/autoscaler/vertical"
-	"github.com/yagura-dev/yagura/autoscaler/vertical/vpa"
 )
 
-// newModel makes the model that a policy names. The VerticalPodAutoscaler's goes without its floors, which are per pod and meant for
-// clusters where nobody says otherwise: policies have floors of their own.
+// newModel makes the model that nobody's policy says more about, as VerticalPodAutoscalers do not.
 func newModel(name v1alpha1.EstimationModel, resource vertical.Resource, history time.Duration) (vertical.Model, error) {
-	return vertical.New(string(name), resource, vertical.Options{History: history, Others: map[string]func(vertical.Resource) vertical.Model{
-		vertical.VPA: func(r vertical.Resource) vertical.Model {
-			model, err := vertical.NewVPA(r, vpa.DefaultOptions().WithoutFloor())
-			if err != nil {
-				return nil
-			}
-			return model
-		},
-	}})
+	return replay.NewModel(name, resource, history, nil)
+}
+
+// modelsOf makes models as a policy wants them: the same as a replay of the policy makes.
+func modelsOf(policy *v1alpha1.VerticalPolicy) usage.Models {
+	return func(name v1alpha1.EstimationModel, resource vertical.Resource, history time.Duration) (vertical.Model, error) {
+		return replay.NewModel(name, resource, history, policy.Tolerance)
+	}
 }

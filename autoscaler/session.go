@@ -242,7 +242,7 @@ func (a *Autoscaler) work(ctx context.Context, k *cluster, book closingJournal) 
 	group.Go(func() { recommender.Run(ctx) })
 	controller := workload.NewController(a.cfg.Workload, workload.Dependencies{
 		Cache: k.cache, Status: k.client, Events: k.kube, Targets: k.targets, Signals: k.signals, Journal: book,
-		Clock: a.clock, Logger: a.logger, Instance: a.instance, Metrics: a.metrics, Usage: feeder, Actuation: executor,
+		Clock: a.clock, Logger: a.logger, Instance: a.instance, Metrics: a.metrics, Usage: feeder, Actuation: executor, Models: modelsOf,
 		MoreUsage: others.follow, Sizers: others.sizers,
 	})
 	a.controller.Store(controller)

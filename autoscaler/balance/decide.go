@@ -55,7 +55,9 @@ type Memory struct {
 	// memory and cpu are per pod, over the CPU and over the work of a pod; latency is over the size of pods, both as logarithms.
 	memory, cpu, latency Fit
 	wants                []want
-	peaks                map[calmKey]*peak
+	// known is when the use of CPU was last known.
+	known time.Time
+	peaks map[calmKey]*peak
 }
 
 // want is the reference that the load asked for at a time, in cores.
@@ -146,8 +148,11 @@ func (m *Memory) grow(in *Input, o *v1alpha1.Objective, d *Decision) {
 	if move, ok := m.move(in, o, c, &d.Evidence); ok {
 		d.Moves = append(d.Moves, move)
 	}
-	if c.growth != v1alpha1.GrowthReplicas || in.CPU == nil || in.Current >= in.Policy.Spec.Horizontal.Max {
-		// Nothing takes load from these pods.
+	if in.CPU != nil {
+		m.known = in.Now
+	}
+	if c.growth != v1alpha1.GrowthReplicas || in.Now.Sub(m.known) >= settling || in.Current >= in.Policy.Spec.Horizontal.Max {
+		// Nothing takes load from these pods. One new pod whose use is not known yet does not mean that: it stays for a while.
 		return
 	}
 	if c.code == CodePolicy {

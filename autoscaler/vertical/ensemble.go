@@ -59,7 +59,9 @@ func newEnsemble(name string, resource Resource, options Options) *ensemble {
 	e.all = make([]contender, len(e.members))
 	if name == Auto {
 		for n, make := range options.Others {
-			e.others = append(e.others, other{name: n, model: make(resource)})
+			if model := make(resource); model != nil { // it may not know the resource
+				e.others = append(e.others, other{name: n, model: model})
+			}
 		}
 	}
 	return e

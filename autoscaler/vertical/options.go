@@ -29,7 +29,7 @@ type Options struct {
 	// target will not be applied: DefaultTolerance when zero, none when negative. Models keep their target where a change would
 	// not be applied, and raise it beyond the tolerance where it must be.
 	Tolerance float64
-	// Others makes further models by name. Auto chooses among them, too: VPA is not among its candidates but when it is here,
+	// Others makes further models by name, nil for resources that they do not know. Auto chooses among them, too: VPA is not among its candidates but when it is here,
 	// since its histograms grow with the spread of usage.
 	Others map[string]func(Resource) Model
 
@@ -65,7 +65,10 @@ func New(name string, resource Resource, options Options) (Model, error) {
 		return newEnsemble(name, resource, options), nil
 	}
 	if other := options.Others[name]; other != nil {
-		return other(resource), nil
+		if model := other(resource); model != nil {
+			return model, nil
+		}
+		return nil, fmt.Errorf("model %s knows no resource %q", name, resource)
 	}
 	if name == VPA {
 		return NewVPA(resource, vpa.DefaultOptions())

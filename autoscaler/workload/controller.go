@@ -51,6 +51,8 @@ type Dependencies struct {
 	// Usage and Actuation are for vertical policies; without them those fail and say so.
 	Usage     *usage.Feeder
 	Actuation *actuation.Executor
+	// Models makes models as a policy wants them.
+	Models func(*v1alpha1.VerticalPolicy) usage.Models
 	// MoreUsage names others whose usage is to be followed along, such as VerticalPodAutoscalers; it may be nil.
 	MoreUsage func(context.Context) []usage.Target
 	// Sizers names who else sizes which targets; it may be nil.

@@ -75,7 +75,7 @@ func slimHPA(h *autoscalingv2.HorizontalPodAutoscaler) {
 func slimPod(p *corev1.Pod) {
 	p.Spec = corev1.PodSpec{
 		Containers: slimContainers(p.Spec.Containers), InitContainers: slimContainers(p.Spec.InitContainers), Resources: p.Spec.Resources,
-		Overhead: p.Spec.Overhead, NodeName: p.Spec.NodeName, TerminationGracePeriodSeconds: p.Spec.TerminationGracePeriodSeconds,
+		Overhead: p.Spec.Overhead, NodeName: p.Spec.NodeName, TerminationGracePeriodSeconds: p.Spec.TerminationGracePeriodSeconds, OS: p.Spec.OS,
 	}
 	status := corev1.PodStatus{
 		Phase: p.Status.Phase, StartTime: p.Status.StartTime, QOSClass: p.Status.QOSClass, ObservedGeneration: p.Status.ObservedGeneration,
@@ -166,8 +166,8 @@ func slimCronJob(c *batchv1.CronJob) {
 	c.Status = batchv1.CronJobStatus{}
 }
 
-// slimTemplate keeps what sizes depend on: the containers' resources, the flags and variables by which a runtime is told, and where
-// pods may go.
+// slimTemplate keeps what sizes depend on: the containers' resources, the flags and variables by which a runtime is told, where pods
+// may go, and what the scopes of quotas ask about.
 func slimTemplate(t *corev1.PodTemplateSpec) corev1.PodTemplateSpec {
 	spec := &t.Spec
 	return corev1.PodTemplateSpec{
@@ -175,7 +175,8 @@ func slimTemplate(t *corev1.PodTemplateSpec) corev1.PodTemplateSpec {
 		Spec: corev1.PodSpec{
 			Containers: templateContainers(spec.Containers), InitContainers: templateContainers(spec.InitContainers), Resources: spec.Resources,
 			Overhead: spec.Overhead, NodeSelector: spec.NodeSelector, Affinity: nodeAffinity(spec.Affinity), Tolerations: spec.Tolerations,
-			RestartPolicy: spec.RestartPolicy, RuntimeClassName: spec.RuntimeClassName,
+			RestartPolicy: spec.RestartPolicy, RuntimeClassName: spec.RuntimeClassName, OS: spec.OS,
+			PriorityClassName: spec.PriorityClassName, ActiveDeadlineSeconds: spec.ActiveDeadlineSeconds,
 		},
 	}
 }
@@ -191,20 +192,9 @@ func templateContainers(containers []corev1.Container) []corev1.Container {
 	slim := make([]corev1.Container, len(containers))
 	for i, c := range containers {
 		slim[i] = corev1.Container{Name: c.Name, Image: c.Image, Command: c.Command, Args: c.Args, RestartPolicy: c.RestartPolicy,
-			ResizePolicy: c.ResizePolicy, Resources: c.Resources, Env: plainVariables(c.Env)}
+			ResizePolicy: c.ResizePolicy, Resources: c.Resources, Env: c.Env, EnvFrom: c.EnvFrom}
 	}
 	return slim
-}
-
-// plainVariables leaves out values from elsewhere, which the cache does not have and a heap is seldom bounded by.
-func plainVariables(env []corev1.EnvVar) []corev1.EnvVar {
-	var plain []corev1.EnvVar
-	for _, v := range env {
-		if v.ValueFrom == nil {
-			plain = append(plain, v)
-		}
-	}
-	return plain
 }
 
 // slimNode keeps what pods could have there.

@@ -78,7 +78,9 @@ func (c *Controller) readSizables(ctx context.Context, r *round, policies []v1al
 				changed[pod.UID] = at
 			}
 		}
-		targets = append(targets, usage.TargetOf(policy, t.Template, t.pods, changed))
+		followed := usage.TargetOf(policy, t.Template, t.pods, changed)
+		followed.Models = c.deps.Models(policy.Spec.Vertical)
+		targets = append(targets, followed)
 	}
 	if c.deps.MoreUsage != nil {
 		targets = append(targets, c.deps.MoreUsage(ctx)...)
@@ -122,7 +124,7 @@ func (c *Controller) decideVertical(ctx context.Context, r *round, policy *v1alp
 		Startups: view.Startups, Heaps: view.Heaps, Bounds: v.bounds, Owner: r.owners.otherSizer(policy),
 		Brake: c.deps.Actuation.Brake(now), HoldCPU: together.HoldCPU, Memory: &v.sizing,
 	})
-	v.sizes, v.total = d.Sizes, int32(len(view.Pods))
+	v.sizes, v.total = d.Sizes, countLiving(view.Pods)
 	record := d.Record
 	addBalance(&record, together)
 	if policy.Spec.Mode == v1alpha1.Apply {
@@ -160,18 +162,18 @@ func lower(g v1alpha1.Growth) string { return strings.ToLower(string(g)) }
 
 // asked reports whether an action has only been asked for: what comes of it is not known yet.
 func asked(a *decision.PodAction) bool {
-	return a.Result == decision.Pending && a.Method != decision.InPlace && (a.Code == "Sent" || a.Code == "Queued")
+	return a.Result == decision.Pending && (a.Code == "Queued" || a.Code == "Sent")
 }
 
 // concludeActions brings a record, which supposes that every step succeeds, in line with what came of them. The actions on the
-// steps come first in it. Before is the record before it, nil when there is none.
+// steps come first in it; those after them are the ends of earlier ones. Before is the record before it, nil when there is none.
 func concludeActions(record *decision.Record, steps int, before *decision.Record) {
-	if steps == 0 || !record.Sized() && record.Outcome != decision.Failed {
+	if steps == 0 || !record.Sized() {
 		return
 	}
 	var done, replaced int
 	var worst, waiting *decision.PodAction
-	for i := range record.Pods {
+	for i := range record.Pods[:min(steps, len(record.Pods))] {
 		a := &record.Pods[i]
 		switch {
 		case asked(a):
@@ -181,36 +183,42 @@ func concludeActions(record *decision.Record, steps int, before *decision.Record
 			if a.Method != decision.InPlace {
 				replaced++
 			}
-		default:
-			if worst == nil || gravity(a.Result) > gravity(worst.Result) {
-				worst = a
-			}
+		case worst == nil || gravity(a.Result) > gravity(worst.Result):
+			worst = a
 		}
 	}
+	wanted := afterColon(record.Reason)
 	switch {
-	case done > 0 && replaced == done && record.Outcome == decision.Resized:
-		record.Outcome = decision.Recreated
-	case done == 0 && worst == nil && waiting != nil:
-		// A replacement is rehearsed before it is carried out. Until then nothing has changed.
-		if before != nil && before.Outcome == decision.Held {
-			record.Outcome, record.Code, record.Reason = before.Outcome, before.Code, before.Reason
-			return
+	case done > 0:
+		if replaced == done && record.Outcome == decision.Resized {
+			record.Outcome = decision.Recreated
 		}
-		record.Outcome, record.Code = decision.Held, "Rehearsing"
-		record.Reason = fmt.Sprintf("Held: pod %s: %s; wanted: %s", waiting.Pod, waiting.Reason, afterColon(record.Reason))
-		return
-	case done == 0 && worst != nil:
+		if done < steps {
+			record.Reason = fmt.Sprintf("%s %d of %d pods: %s", outcomeWords[record.Outcome], done, steps, wanted)
+		}
+		if worst != nil {
+			record.Reason += fmt.Sprintf("; not pod %s: %s", worst.Pod, worst.Reason)
+		}
+	case worst != nil:
 		record.Outcome = decision.Held
 		if worst.Result == decision.Refused {
 			record.Outcome = decision.Failed
 		}
 		record.Code = cmp.Or(worst.Code, string(worst.Result))
-		record.Reason = fmt.Sprintf("%s: pod %s: %s; wanted: %s", record.Outcome, worst.Pod, worst.Reason, afterColon(record.Reason))
-		return
+		record.Reason = fmt.Sprintf("%s: pod %s: %s; wanted: %s", record.Outcome, worst.Pod, worst.Reason, wanted)
+	case waiting != nil:
+		// Nothing has changed yet. What was told before still holds, or else it would come and go with every try.
+		record.Outcome, record.Code = decision.Held, waiting.Code
+		record.Reason = fmt.Sprintf("Held: pod %s: %s; wanted: %s", waiting.Pod, waiting.Reason, wanted)
+		if before != nil && before.Outcome == decision.Held {
+			record.Code, record.Reason = before.Code, before.Reason
+		}
 	}
-	if worst != nil {
-		record.Reason += fmt.Sprintf("; not pod %s: %s", worst.Pod, worst.Reason)
-	}
+}
+
+// outcomeWords begin the sentences about what was done.
+var outcomeWords = map[decision.Outcome]string{
+	decision.Resized: "Resized", decision.Recreated: "Recreated", decision.RolledBack: "Rolled back",
 }
 
 func gravity(r decision.Result) int {
@@ -233,11 +241,28 @@ func countSized(pods []sizing.Pod, steps []sizing.Step, sizes []sizing.Container
 	}
 	var sized int32
 	for i := range pods {
+		if !lives(pods[i].Object) {
+			continue
+		}
 		if _, waits := waiting[pods[i].Object.UID]; !waits && fits(&pods[i], sizes, tolerance) {
 			sized++
 		}
 	}
 	return sized
+}
+
+// lives reports whether a pod may still be given another size: those of a Job that have ended are kept for a while.
+func lives(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
+}
+
+func countLiving(pods []sizing.Pod) (n int32) {
+	for i := range pods {
+		if lives(pods[i].Object) {
+			n++
+		}
+	}
+	return n
 }
 
 // fits reports whether a pod requests what it should, or nearly so.
