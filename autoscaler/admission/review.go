@@ -91,7 +91,7 @@ func (r reviewer) decide(ctx context.Context, namespace string, pod *corev1.Pod)
 		return verdict{result: resultNoPolicy}, nil, nil
 	}
 	v := verdict{policy: policy.Name}
-	if policy.Status.Vertical == nil || len(policy.Status.Vertical.Containers) == 0 {
+	if policy.Status.Vertical == nil || len(policy.Status.Vertical.Containers) == 0 || !policy.Status.Vertical.About(policy.Spec.TargetRef) {
 		v.result = resultNoSizes
 		return v, nil, nil
 	}

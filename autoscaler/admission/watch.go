@@ -94,7 +94,7 @@ func (w *watch) remember(policies []v1alpha1.WorkloadAutoscaler, now time.Time) 
 	w.sized = map[types.UID]time.Time{}
 	for i := range policies {
 		p := &policies[i]
-		if !sizes(p) || p.Status.Vertical == nil || len(p.Status.Vertical.Containers) == 0 {
+		if !sizes(p) || p.Status.Vertical == nil || len(p.Status.Vertical.Containers) == 0 || !p.Status.Vertical.About(p.Spec.TargetRef) {
 			continue
 		}
 		namespaces[p.Namespace] = struct{}{}

@@ -151,12 +151,16 @@ func (m *Memory) grow(in *Input, o *v1alpha1.Objective, d *Decision) {
 	if in.CPU != nil {
 		m.known = in.Now
 	}
-	if c.growth != v1alpha1.GrowthReplicas || in.Now.Sub(m.known) >= settling || in.Current >= in.Policy.Spec.Horizontal.Max {
-		// Nothing takes load from these pods. One new pod whose use is not known yet does not mean that: it stays for a while.
+	if c.growth != v1alpha1.GrowthReplicas || in.Current >= in.Policy.Spec.Horizontal.Max {
+		// Nothing takes load from these pods.
 		return
 	}
 	if c.code == CodePolicy {
 		d.HoldCPU = d.Reason
+	}
+	if in.Now.Sub(m.known) >= settling {
+		// Replicas follow nothing. One new pod whose use is not known yet does not mean that: it stays for a while.
+		return
 	}
 	d.LargestCPU = shares(in.Template, o, m.references[o.Name])
 }

@@ -30,14 +30,14 @@ type boundsReader struct {
 	nodes []nodeRoom
 }
 
-// nodeRoom is what one node has for pods that are no daemons.
+// nodeRoom is what one node has for pods that are no daemons. Daemons in namespaces that this autoscaler does not watch are not known.
 type nodeRoom struct {
 	node *corev1.Node
 	room corev1.ResourceList
 }
 
 // bounds returns what the cluster allows the pods of a template in a namespace. What it returns belongs to the cache.
-func (b *boundsReader) bounds(ctx context.Context, namespace string, template *corev1.PodTemplateSpec, now time.Time) (sizing.Bounds, error) {
+func (b *boundsReader) bounds(ctx context.Context, namespace, kind string, template *corev1.PodTemplateSpec, now time.Time) (sizing.Bounds, error) {
 	var bounds sizing.Bounds
 	var ranges corev1.LimitRangeList
 	if err := b.cache.List(ctx, &ranges, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
@@ -57,7 +57,10 @@ func (b *boundsReader) bounds(ctx context.Context, namespace string, template *c
 	if err != nil {
 		return bounds, err
 	}
-	if best := largest(nodes, template); best != nil {
+	fit := matching(nodes, template)
+	if kind == "DaemonSet" {
+		bounds.LargestNode, bounds.NodeName = smallest(fit, template)
+	} else if best := largest(fit); best != nil {
 		bounds.LargestNode, bounds.NodeName = best.room, best.node.Name
 	}
 	return bounds, nil
@@ -111,14 +114,11 @@ func (b *boundsReader) rooms(ctx context.Context, now time.Time) ([]nodeRoom, er
 	return rooms, nil
 }
 
-// largest returns the node with the most room among those that the pods of a template may run on, nil when there is none. Room is
-// the sum of its shares of the largest CPU and the largest memory among them: a node that is best at both wins, and so does one
-// that is nearly best at both over one that has much of one and little of the other.
-func largest(nodes []nodeRoom, template *corev1.PodTemplateSpec) *nodeRoom {
+// matching are the nodes that the pods of a template may run on.
+func matching(nodes []nodeRoom, template *corev1.PodTemplateSpec) []*nodeRoom {
 	pod := &corev1.Pod{Spec: corev1.PodSpec{NodeSelector: template.Spec.NodeSelector, Affinity: template.Spec.Affinity}}
 	required := nodeaffinity.GetRequiredNodeAffinity(pod)
 	var fit []*nodeRoom
-	var cpu, memory float64
 	for i := range nodes {
 		n := &nodes[i]
 		if matches, err := required.Match(n.node); err != nil || !matches {
@@ -129,20 +129,59 @@ func largest(nodes []nodeRoom, template *corev1.PodTemplateSpec) *nodeRoom {
 			return t.Effect != corev1.TaintEffectPreferNoSchedule && t.Key != corev1.TaintNodeUnschedulable &&
 				t.Key != corev1.TaintNodeNotReady && t.Key != corev1.TaintNodeUnreachable
 		}, true)
-		if tainted {
-			continue
+		if !tainted {
+			fit = append(fit, n)
 		}
-		fit = append(fit, n)
+	}
+	return fit
+}
+
+// largest returns the node with the most room, nil when there is none. Room is the sum of its shares of the largest CPU and the
+// largest memory among them: a node that is best at both wins, and so does one that is nearly best at both over one that has much
+// of one and little of the other.
+func largest(nodes []*nodeRoom) *nodeRoom {
+	var cpu, memory float64
+	for _, n := range nodes {
 		cpu = max(cpu, n.room.Cpu().AsApproximateFloat64())
 		memory = max(memory, n.room.Memory().AsApproximateFloat64())
 	}
 	var best *nodeRoom
 	var most float64
-	for _, n := range fit {
+	for _, n := range nodes {
 		share := n.room.Cpu().AsApproximateFloat64()/max(cpu, 1e-9) + n.room.Memory().AsApproximateFloat64()/max(memory, 1e-9)
 		if best == nil || share > most {
 			best, most = n, share
 		}
 	}
 	return best
+}
+
+// smallest returns what a daemon may have, since it has to run on each of the nodes: the least that one of them has of each resource.
+// What the daemon requests itself is not taken from it.
+func smallest(nodes []*nodeRoom, template *corev1.PodTemplateSpec) (corev1.ResourceList, string) {
+	own := resourcehelper.PodRequests(&corev1.Pod{Spec: template.Spec}, resourcehelper.PodResourcesOptions{})
+	var least corev1.ResourceList
+	name := ""
+	for _, n := range nodes {
+		room := n.room.DeepCopy()
+		for resource, quantity := range own {
+			if has, ok := room[resource]; ok {
+				has.Add(quantity)
+				room[resource] = has
+			}
+		}
+		if least == nil {
+			least, name = room, n.node.Name
+			continue
+		}
+		if room.Memory().Cmp(*least.Memory()) < 0 {
+			name = n.node.Name
+		}
+		for resource, quantity := range room {
+			if has, ok := least[resource]; !ok || quantity.Cmp(has) < 0 {
+				least[resource] = quantity
+			}
+		}
+	}
+	return least, name
 }

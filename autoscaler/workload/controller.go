@@ -82,6 +82,7 @@ type Controller struct {
 // memory is what one policy's evaluations have in common. Only one evaluation of a policy runs at a time.
 type memory struct {
 	uid       types.UID
+	target    v1alpha1.TargetReference
 	history   horizontal.History
 	tracker   decision.Tracker
 	lastScale *metav1.Time
@@ -166,6 +167,12 @@ func (c *Controller) Tick(ctx context.Context) error {
 	if c.deps.Sizers != nil {
 		r.owners.sizedBy(c.deps.Sizers(ctx))
 	}
+	for i := range policies.Items {
+		// The items are copies as far as this pointer. What was decided for another target means nothing for this one.
+		if p := &policies.Items[i]; p.Status.Vertical != nil && !p.Status.Vertical.About(p.Spec.TargetRef) {
+			p.Status.Vertical = nil
+		}
+	}
 	c.readSizables(ctx, r, policies.Items)
 	var group errgroup.Group
 	group.SetLimit(c.cfg.Workers)
@@ -177,7 +184,7 @@ func (c *Controller) Tick(ctx context.Context) error {
 		}
 		key := client.ObjectKeyFromObject(policy)
 		present[key] = struct{}{}
-		m := c.remember(key, policy.UID)
+		m := c.remember(key, policy)
 		group.Go(func() error {
 			c.evaluate(ctx, r, policy, m)
 			return nil
@@ -190,13 +197,13 @@ func (c *Controller) Tick(ctx context.Context) error {
 	return nil
 }
 
-// remember returns the memory of a policy. A policy of the same name that was created anew starts afresh.
-func (c *Controller) remember(key types.NamespacedName, uid types.UID) *memory {
+// remember returns the memory of a policy. A policy of the same name that was created anew, or given another target, starts afresh.
+func (c *Controller) remember(key types.NamespacedName, policy *v1alpha1.WorkloadAutoscaler) *memory {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := c.policies[key]
-	if m == nil || m.uid != uid {
-		m = &memory{uid: uid}
+	if m == nil || m.uid != policy.UID || m.target != policy.Spec.TargetRef {
+		m = &memory{uid: policy.UID, target: policy.Spec.TargetRef}
 		c.policies[key] = m
 	}
 	return m
@@ -225,8 +232,10 @@ func (c *Controller) evaluate(ctx context.Context, r *round, policy *v1alpha1.Wo
 		together = c.balance(ctx, r, policy, &target, scaled.target.Replicas, scaled.signals, m)
 		m.vertical.references = together.Status
 	}
-	if policy.Spec.Vertical != nil {
-		record := c.decideVertical(ctx, r, policy, &together, m)
+	if policy.Spec.Vertical == nil {
+		c.stopSizing(policy)
+		m.vertical = verticalMemory{}
+	} else if record := c.decideVertical(ctx, r, policy, &together, m); !m.vertical.quiet(&record) {
 		c.publish(ctx, policy, &m.vertical.tracker, record)
 		acted = record.Sized()
 	}

@@ -13,12 +13,13 @@ import (
 )
 
 // status puts the last vertical decision into the form of a status. The webhook of every replica works from it.
-func (m *verticalMemory) status(record *decision.Record, before *v1alpha1.VerticalStatus) *v1alpha1.VerticalStatus {
+func (m *verticalMemory) status(record *decision.Record, target v1alpha1.TargetReference, before *v1alpha1.VerticalStatus) *v1alpha1.VerticalStatus {
 	s := &v1alpha1.VerticalStatus{
+		TargetRef:  &target,
 		Containers: sizing.ToStatus(m.sizes), PodsSized: m.sized, PodsTotal: m.total,
 		Outcome: string(record.Outcome), Reason: record.Reason, LastResizeTime: m.lastResize, References: m.references,
 	}
-	if before == nil {
+	if before == nil || !before.About(target) {
 		return s
 	}
 	if s.References == nil {

@@ -43,7 +43,7 @@ func (c *Controller) writeStatus(ctx context.Context, policy *v1alpha1.WorkloadA
 	}
 	status := newStatus(replicas, sizes, policy.Generation, m.lastScale, before.Conditions)
 	if sizes != nil {
-		status.Vertical = m.vertical.status(sizes, before.Vertical)
+		status.Vertical = m.vertical.status(sizes, policy.Spec.TargetRef, before.Vertical)
 		setSized(&status, sizes, policy.Generation)
 	}
 	if equality.Semantic.DeepEqual(withoutAges(status), withoutAges(*before)) {

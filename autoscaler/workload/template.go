@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/selection"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
@@ -27,12 +28,15 @@ type Sizable struct {
 	Selector labels.Selector
 }
 
+// shared reads what the cache holds itself rather than a copy of it.
+var shared = &client.GetOptions{UnsafeDisableDeepCopy: ptr.To(true)}
+
 // Sizable reads a target for a vertical policy from the cache.
 func (t *Targets) Sizable(ctx context.Context, namespace string, ref v1alpha1.TargetReference) (Sizable, error) {
 	gvk := schema.FromAPIVersionAndKind(ref.APIVersion, ref.Kind)
 	key := client.ObjectKey{Namespace: namespace, Name: ref.Name}
 	read := func(o client.Object) error {
-		if err := t.cache.Get(ctx, key, o); err != nil {
+		if err := t.cache.Get(ctx, key, o, shared); err != nil {
 			return readError(ref, err)
 		}
 		return nil

@@ -35,6 +35,8 @@ type verticalMemory struct {
 	sized      int32
 	total      int32
 	lastResize *metav1.Time
+	// since is when the first decision was made.
+	since time.Time
 	// bounds are what the cluster allowed at boundsAt.
 	bounds   sizing.Bounds
 	boundsAt time.Time
@@ -112,7 +114,7 @@ func (c *Controller) decideVertical(ctx context.Context, r *round, policy *v1alp
 	}
 	v := &m.vertical
 	if now.Sub(v.boundsAt) >= boundsLife || now.Before(v.boundsAt) {
-		bounds, err := c.bounds.bounds(ctx, policy.Namespace, target.Template, now)
+		bounds, err := c.bounds.bounds(ctx, policy.Namespace, policy.Spec.TargetRef.Kind, target.Template, now)
 		if err != nil {
 			return c.failedVertical(policy, &targetError{"BoundsUnreadable", err})
 		}
@@ -132,14 +134,34 @@ func (c *Controller) decideVertical(ctx context.Context, r *round, policy *v1alp
 			Policy: policy, Replicas: target.Replicas, Pods: view.Pods, Sizes: d.Sizes, Template: target.Template,
 		}, d.Steps)
 		concludeActions(&record, len(d.Steps), v.tracker.Last())
+	} else {
+		c.stopSizing(policy)
 	}
 	v.sized = countSized(view.Pods, d.Steps, d.Sizes, tolerance(policy.Spec.Vertical))
-	if record.Sized() {
+	if record.Sized() && accepts(&record, v.tracker.Last()) {
 		at := metav1.NewTime(now)
 		v.lastResize = &at
 		c.deps.Metrics.changes.WithLabelValues(string(record.Outcome)).Inc()
 	}
 	return record
+}
+
+// stopSizing lets go of what is remembered about pods that are not sized, or not any more.
+func (c *Controller) stopSizing(policy *v1alpha1.WorkloadAutoscaler) {
+	if c.deps.Actuation != nil {
+		c.deps.Actuation.Forget(policy.Namespace, policy.Name)
+	}
+}
+
+// quietTime is how long it is no news that nothing is known yet: usage is read in the background when a policy or a leader begins.
+const quietTime = 10 * time.Second
+
+// quiet reports whether a record is not worth telling, since it is about the time in which the first usage is being read.
+func (m *verticalMemory) quiet(record *decision.Record) bool {
+	if m.since.IsZero() {
+		m.since = record.Time
+	}
+	return m.tracker.Last() == nil && record.Outcome == decision.Held && strings.HasPrefix(record.Code, "Signal") && record.Time.Sub(m.since) < quietTime
 }
 
 // addBalance says in a record how sizes go with replicas.
@@ -216,6 +238,24 @@ func concludeActions(record *decision.Record, steps int, before *decision.Record
 	}
 }
 
+// accepts reports whether something was accepted that was not when the record before it was made, nil when there is none.
+func accepts(record, before *decision.Record) bool {
+	known := map[[2]string]bool{}
+	if before != nil {
+		for i := range before.Pods {
+			if a := &before.Pods[i]; !asked(a) && (a.Result == decision.Done || a.Result == decision.Pending) {
+				known[[2]string{a.Pod, string(a.Method)}] = true
+			}
+		}
+	}
+	for i := range record.Pods {
+		if a := &record.Pods[i]; !asked(a) && (a.Result == decision.Done || a.Result == decision.Pending) && !known[[2]string{a.Pod, string(a.Method)}] {
+			return true
+		}
+	}
+	return false
+}
+
 // outcomeWords begin the sentences about what was done.
 var outcomeWords = map[decision.Outcome]string{
 	decision.Resized: "Resized", decision.Recreated: "Recreated", decision.RolledBack: "Rolled back",
@@ -272,11 +312,17 @@ func fits(pod *sizing.Pod, sizes []sizing.ContainerSize, tolerance float64) bool
 		if size.Role != cmp.Or(pod.Role, sizing.DefaultRole) {
 			continue
 		}
-		for _, containers := range [][]corev1.Container{pod.Object.Spec.Containers, pod.Object.Spec.InitContainers} {
-			for j := range containers {
-				if c := &containers[j]; c.Name == size.Container && !near(c.Resources.Requests, size.Requests, tolerance) {
-					return false
-				}
+		for j := range pod.Object.Spec.Containers {
+			if c := &pod.Object.Spec.Containers[j]; c.Name == size.Container && !near(c.Resources.Requests, size.Requests, tolerance) {
+				return false
+			}
+		}
+		for j := range pod.Object.Spec.InitContainers {
+			// An init container that has done its work has no size any more.
+			c := &pod.Object.Spec.InitContainers[j]
+			if sidecar := c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways; sidecar && c.Name == size.Container &&
+				!near(c.Resources.Requests, size.Requests, tolerance) {
+				return false
 			}
 		}
 	}
@@ -285,8 +331,12 @@ func fits(pod *sizing.Pod, sizes []sizing.ContainerSize, tolerance float64) bool
 
 // near reports whether requests are what they should be, or differ by no more than a fraction of themselves.
 func near(have, want corev1.ResourceList, tolerance float64) bool {
-	for name, quantity := range want {
-		h, w := have[name], quantity
+	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} { // what a running pod can be given
+		w, ok := want[name]
+		if !ok {
+			continue
+		}
+		h := have[name]
 		if difference := w.AsApproximateFloat64() - h.AsApproximateFloat64(); math.Abs(difference) > tolerance*h.AsApproximateFloat64() {
 			return false
 		}

@@ -283,6 +283,10 @@ type HealthQuery struct {
 
 // VerticalStatus is what the containers of the target should request, and what came of it.
 type VerticalStatus struct {
+	// TargetRef is the workload that it is about. The policy may have been given another one since.
+	// +optional
+	TargetRef *TargetReference `json:"targetRef,omitempty"`
+
 	// Containers are the sizes, by container and role.
 	// +optional
 	// +listType=map
@@ -314,6 +318,11 @@ type VerticalStatus struct {
 	// +listType=map
 	// +listMapKey=objective
 	References []UtilizationReference `json:"references,omitempty"`
+}
+
+// About reports whether the status is about a workload, as one without a reference is.
+func (s *VerticalStatus) About(ref TargetReference) bool {
+	return s.TargetRef == nil || *s.TargetRef == ref
 }
 
 // UtilizationReference is what 100% of an objective means.
