@@ -162,6 +162,9 @@ func (e *ensemble) charge(dt, v float64) {
 		c := &e.all[i]
 		c.cost *= float32(keep)
 		if c.value == 0 {
+			// It has nothing to say yet. It begins with what was paid meanwhile, and a little more: who was never judged is not
+			// the cheapest.
+			c.cost += float32(unjudged * e.price(step, v, float64(e.held)))
 			continue
 		}
 		for !c.residual.add(v/float64(c.value), e.unit) {
@@ -175,6 +178,9 @@ func (e *ensemble) charge(dt, v float64) {
 		o.cost = o.cost*float32(keep) + float32(e.price(step, v, float64(o.request)))
 	}
 }
+
+// unjudged is how many times what was in force a contender pays for the time in which it asked for nothing.
+const unjudged = 1.1
 
 // halve halves what all residuals counted.
 func (e *ensemble) halve() {
