@@ -93,7 +93,8 @@ func (d *deciding) acted(steps []Step, main *size) {
 		return
 	case inPlace == 0:
 		r.Outcome, r.Code, word = decision.Recreated, "Recreate", "Recreated"
-	case steps[0].Urgent:
+	}
+	if steps[0].Urgent {
 		r.Code = "OOM"
 	}
 	what := steps[0].Reason

@@ -42,7 +42,7 @@ type Pod struct {
 	// of a later change, that counts.
 	Changed time.Time
 	// Before is what the containers had that were changed then, nil when that is not known. RolledBack is true when that change took
-	// another one back.
+	// another one back. Memory keeps the changes before it, as far as it was told of them.
 	Before     map[string]corev1.ResourceRequirements
 	RolledBack bool
 	// Killed is when containers were last killed for memory, by name: what the collector's events say. The pod's own status

@@ -26,6 +26,7 @@ func Decide(in Input) Decision {
 		return Decision{Record: d.record}
 	}
 	in.Memory.forget(in.Pods, in.Now)
+	in.Memory.learn(in.Pods, in.Now, in.window())
 	undo := rollbacks(&in)
 	d.all = containers(&in)
 	d.size()

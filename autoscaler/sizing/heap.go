@@ -110,11 +110,29 @@ func (s *size) heapFromUsed(rule string, h *Heap) {
 	switch {
 	case whole > s.value:
 		s.change(rule, "HeapNeeds", min(whole, maxBytes), reason)
-	case whole < s.value && h.Outside > 0 && s.quiet() && (h.settable() || (h.FromContainer && h.Fraction > 0)):
-		// Usage holds what the heap took and does not need.
+	case whole < s.value && h.Outside > 0 && s.quiet() && s.bounds(h):
+		// Usage holds what the heap took and does not need. That is for pods to be created: a running one keeps what it uses.
 		s.change(rule, "HeapIdle", max(whole, minMemory), reason)
 		s.floor = min(s.floor, s.value)
 	}
+}
+
+// bounds reports whether a created container's heap follows its size: by a variable, or as a share of the container's limit. Without a
+// limit the share is one of the node.
+func (s *size) bounds(h *Heap) bool {
+	if !h.FromContainer {
+		return h.settable()
+	}
+	limited := s.declaredLimit > 0 && s.of.policy.Limits != v1alpha1.LimitNone
+	return limited && (h.Fraction > 0 || h.settable())
+}
+
+// runningFloor is what a running container keeps: what it used lately, idle heap or not, unless the resize restarts it.
+func (c *container) runningFloor(s *size) float64 {
+	if c.rereads() {
+		return s.floor
+	}
+	return max(s.floor, s.reading.Floor)
 }
 
 // quiet reports whether the container was not killed for memory for so long that its usage need not be taken at its word.
@@ -147,6 +165,10 @@ func (c *container) environment(s *size) map[string]string {
 			// A start-up heap above the bound would keep the process from starting.
 			return map[string]string{h.Variable: withOption(jvmStart.ReplaceAllString(h.Value, ""), jvmMax, "-Xmx"+mib+"m")}
 		}
+		if s.limit == 0 {
+			// Its share would be one of the node.
+			return nil
+		}
 		share := strconv.FormatFloat(math.Floor(heap/whole*1000)/10, 'f', 1, 64)
 		return map[string]string{h.Variable: withOption(h.Value, jvmShare, "-XX:MaxRAMPercentage="+share)}
 	}
@@ -173,14 +195,19 @@ func (c *container) holdsHeap(limit float64) bool {
 	if h == nil {
 		return false
 	}
-	for _, p := range c.spec.ResizePolicy {
-		if p.ResourceName == corev1.ResourceMemory && p.RestartPolicy == corev1.RestartContainer && h.FromContainer {
-			// The resize restarts it, and it reads its limit again; its environment stays as it is.
-			return limit*h.Fraction < h.needed()
-		}
+	if c.rereads() {
+		// Its environment stays as it is.
+		return limit*h.Fraction < h.needed()
 	}
 	if h.Max == 0 {
 		return h.Runtime != v1alpha1.RuntimeGo
 	}
 	return limit < h.Max+h.Outside
+}
+
+// rereads reports whether a resize of memory restarts the container, so that its heap starts anew with a share of the new limit.
+func (c *container) rereads() bool {
+	return c.heap != nil && c.heap.FromContainer && slices.ContainsFunc(c.spec.ResizePolicy, func(p corev1.ContainerResizePolicy) bool {
+		return p.ResourceName == corev1.ResourceMemory && p.RestartPolicy == corev1.RestartContainer
+	})
 }

@@ -127,3 +127,38 @@ func TestAVariableThatComesFromElsewhereIsNotOverwritten(t *testing.T) {
 		})
 	}
 }
+
+func TestAnIdleHeapKeepsWhatItUsesWhileItRuns(t *testing.T) {
+	share := Heap{Runtime: v1alpha1.RuntimeJVM, FromContainer: true, Fraction: 0.25, Used: 600 * mi, Outside: 200 * mi, Variable: "JAVA_TOOL_OPTIONS"}
+	bound := Heap{Runtime: v1alpha1.RuntimeJVM, Max: 3.2 * gi, Used: 600 * mi, Outside: 200 * mi, Variable: "JAVA_TOOL_OPTIONS", Value: "-Xmx3276m"}
+	tests := map[string]struct {
+		heap     Heap
+		limits   corev1.ResourceList
+		created  float64
+		variable string
+	}{
+		"a bound of its own":                     {bound, nil, 1210 * mi, "-Xmx900m"},
+		"a share of the node follows no request": {share, nil, 4 * gi, ""},
+		"a share of the limit":                   {share, list("memory", "5Gi"), 1210 * mi, "-XX:MaxRAMPercentage=77.6"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newScene(named("web", needs(list("memory", "4Gi"), tc.limits))).pods(1)
+			s.fresh("web", corev1.ResourceMemory, 3.6*gi, func(r *Reading) { r.Floor, r.Usage = 3.5*gi, 3.4*gi })
+			s.in.Heaps["web"] = tc.heap
+			d := s.decide()
+			assert.InDelta(t, tc.created, *find(d, "web", corev1.ResourceMemory).Desired, mi)
+			assert.Equal(t, tc.variable, d.Sizes[0].Environment["JAVA_TOOL_OPTIONS"])
+			for _, step := range d.Steps {
+				request := step.Containers["web"].Requests[corev1.ResourceMemory]
+				assert.GreaterOrEqual(t, request.AsApproximateFloat64(), 3.5*gi, step.Reason)
+			}
+			// A new pod starts with another heap.
+			s.in.Policy.Spec.Vertical.Apply = v1alpha1.ApplyInPlaceOrRecreate
+			for _, step := range s.decide().Steps {
+				request := step.Containers["web"].Requests[corev1.ResourceMemory]
+				assert.True(t, !step.InPlace || request.AsApproximateFloat64() >= 3.5*gi, step.Reason)
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package sizing
 
 import (
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,8 +12,10 @@ const (
 	// firstBackOff is how long a change that was taken back is not tried again; each time more doubles it, up to lastBackOff.
 	firstBackOff = time.Hour
 	lastBackOff  = 7 * 24 * time.Hour
-	// maxChanges bounds the pods whose last change is remembered; the oldest are forgotten first.
+	// maxChanges bounds the pods whose changes are remembered; those changed longest ago are forgotten first. maxPerPod bounds the
+	// changes of one, and the oldest is forgotten first, too.
 	maxChanges = 4096
+	maxPerPod  = 8
 )
 
 // Memory is what one policy decided and did lately. Its zero value is empty. It is not safe for concurrent use.
@@ -22,7 +25,7 @@ const (
 // taken back may be tried once more, and is taken back once more.
 type Memory struct {
 	asked   map[Key]asked
-	changes map[types.UID]changed
+	changes map[types.UID][]changed
 	bounds  map[Key]*bound
 }
 
@@ -32,10 +35,11 @@ type asked struct {
 	code, reason string
 }
 
-// changed is the last change of one pod.
+// changed is one change of a pod. What follows from it may show only after the next one, so those within the window are kept, oldest
+// first.
 type changed struct {
 	at time.Time
-	// before is what the containers had that were changed.
+	// before is what the containers had that were changed, nil when that is not known.
 	before map[string]corev1.ResourceRequirements
 	// rollBack is true when it took another change back.
 	rollBack bool
@@ -55,35 +59,65 @@ type bound struct {
 // Applied tells that a step was carried out, or accepted by the node. It remembers what the pod had, so that the change can be taken
 // back. It is for callers whose pods do not tell it themselves, in Pod.Changed and Pod.Before.
 func (m *Memory) Applied(step Step, at time.Time) {
-	if m.changes == nil {
-		m.changes = map[types.UID]changed{}
-	}
 	before := make(map[string]corev1.ResourceRequirements, len(step.Containers))
 	for name := range step.Containers {
 		if c, _ := findContainer(&step.Pod.Spec, name); c != nil {
 			before[name] = *c.Resources.DeepCopy()
 		}
 	}
-	if len(m.changes) >= maxChanges {
+	m.add(step.Pod.UID, changed{at: at, before: before, rollBack: step.RollBack})
+}
+
+// add remembers a change of a pod.
+func (m *Memory) add(uid types.UID, c changed) {
+	if m.changes == nil {
+		m.changes = map[types.UID][]changed{}
+	}
+	if _, known := m.changes[uid]; !known && len(m.changes) >= maxChanges {
 		m.forgetOldest()
 	}
-	m.changes[step.Pod.UID] = changed{at: at, before: before, rollBack: step.RollBack}
+	list := append(m.changes[uid], c)
+	if len(list) > maxPerPod {
+		list = slices.Delete(list, 0, 1)
+	}
+	m.changes[uid] = list
+}
+
+// learn takes in the changes that pods tell of.
+func (m *Memory) learn(pods []Pod, now time.Time, window time.Duration) {
+	for i := range pods {
+		p := &pods[i]
+		uid := p.Object.UID
+		list := m.changes[uid]
+		if !p.Changed.IsZero() && (len(list) == 0 || p.Changed.After(list[len(list)-1].at)) {
+			m.add(uid, changed{at: p.Changed, before: p.Before, rollBack: p.RolledBack})
+			list = m.changes[uid]
+		}
+		// Effects may be told late, so changes are kept twice as long. The last one is kept in any case.
+		for len(list) > 1 && now.Sub(list[0].at) > 2*window {
+			list = list[1:]
+		}
+		if len(list) > 0 {
+			m.changes[uid] = list
+		}
+	}
 }
 
 // ChangedAt is when a pod was last changed, zero when that is not known.
 func (m *Memory) ChangedAt(uid types.UID) time.Time {
-	if m == nil {
+	if m == nil || len(m.changes[uid]) == 0 {
 		return time.Time{}
 	}
-	return m.changes[uid].at
+	list := m.changes[uid]
+	return list[len(list)-1].at
 }
 
 func (m *Memory) forgetOldest() {
 	var oldest types.UID
 	var at time.Time
-	for uid, c := range m.changes {
-		if at.IsZero() || c.at.Before(at) {
-			oldest, at = uid, c.at
+	for uid := range m.changes {
+		if last := m.ChangedAt(uid); at.IsZero() || last.Before(at) {
+			oldest, at = uid, last
 		}
 	}
 	delete(m.changes, oldest)

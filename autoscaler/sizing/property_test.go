@@ -150,9 +150,6 @@ func checkStep(t *testing.T, in *Input, step Step) {
 				}
 			}
 		}
-		if step.RollBack {
-			continue
-		}
 		for _, r := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
 			role := DefaultRole
 			for i := range in.Pods {
@@ -170,7 +167,7 @@ func checkStep(t *testing.T, in *Input, step Step) {
 			if reading.State != decision.Fresh {
 				require.GreaterOrEqual(t, is+slack, was, "%s of %s shrinks while usage is %q", r, name, reading.State)
 				require.GreaterOrEqual(t, amount(to.Limits, r), amount(from.Resources.Limits, r))
-			} else if reading.Floor > 0 && !math.IsInf(reading.Floor, 0) && in.Heaps[name].Runtime == "" {
+			} else if reading.Floor > 0 && !math.IsInf(reading.Floor, 0) && (step.InPlace || in.Heaps[name].Runtime == "") {
 				require.GreaterOrEqual(t, is+slack, min(was, reading.Floor), "%s of %s shrinks below its recent peak", r, name)
 			}
 		}
@@ -351,6 +348,9 @@ func randomSurroundings(r *rand.Rand, s *scene) {
 	for i := range in.Pods {
 		if r.IntN(3) == 0 {
 			in.Pods[i].Changed = now.Add(-5 * time.Minute)
+			if r.IntN(2) == 0 {
+				in.Pods[i].Before = map[string]corev1.ResourceRequirements{"c0": randomRequirements(r)}
+			}
 			in.Pods[i].Effects = []Effect{{Kind: pick(r, EffectOOM, EffectRestart, EffectThrottling, EffectHealth), Container: "c0", Time: now.Add(-time.Minute)}}
 		}
 	}

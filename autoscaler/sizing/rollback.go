@@ -6,9 +6,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/yagura-dev/yagura/autoscaler/decision"
 )
 
-// restored is what a pod's containers go back to, because of what followed its last change.
+// restored is what a pod's containers go back to, because of what followed its changes.
 type restored struct {
 	containers map[string]corev1.ResourceRequirements
 	reason     string
@@ -37,25 +39,18 @@ func rollbacks(in *Input) map[types.UID]*restored {
 	return all
 }
 
-// rollback judges one pod's last change, nil when it stands. A change that takes another back is final.
+// rollback judges one pod's changes of late, nil when they stand.
 func (in *Input) rollback(p *Pod, window time.Duration) *restored {
-	last, known := in.Memory.changes[p.Object.UID]
-	if !known || p.Changed.After(last.at) {
-		last, known = changed{at: p.Changed, before: p.Before, rollBack: p.RolledBack}, p.Before != nil
-	}
-	at := last.at
-	if at.IsZero() || last.rollBack {
+	changes := in.Memory.changes[p.Object.UID]
+	if len(changes) == 0 {
 		return nil
 	}
 	r := &restored{containers: map[string]corev1.ResourceRequirements{}}
 	for _, e := range p.Effects {
-		if !e.Time.After(at) || e.Time.After(at.Add(window)) {
-			continue
-		}
 		for _, list := range [][]corev1.Container{p.Object.Spec.InitContainers, p.Object.Spec.Containers} {
 			for i := range list {
 				if e.Container == "" || e.Container == list[i].Name {
-					in.restore(r, p, &list[i], e, at, last, known)
+					in.restore(r, p, &list[i], e, changes, window)
 				}
 			}
 		}
@@ -67,35 +62,34 @@ func (in *Input) rollback(p *Pod, window time.Duration) *restored {
 }
 
 // restore takes back what an effect of one kind speaks against: less memory after a kill, less CPU after throttling, any change after a
-// restart or bad health. Without a memory of what the container had, the manifest's request stands for it, and only what was taken
-// comes back.
-func (in *Input) restore(r *restored, p *Pod, c *corev1.Container, e Effect, at time.Time, last changed, known bool) {
-	before, changed := last.before[c.Name]
-	if known && !changed {
-		return
-	}
-	if !known {
-		declared, _ := findContainer(&in.Template.Spec, c.Name)
-		if declared == nil {
-			return
-		}
-		before = declared.Resources
-	}
+// restart or bad health.
+func (in *Input) restore(r *restored, p *Pod, c *corev1.Container, e Effect, changes []changed, window time.Duration) {
 	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
 		either := e.Kind == EffectRestart || e.Kind == EffectHealth
 		if !either && (e.Kind == EffectOOM) != (name == corev1.ResourceMemory) {
 			continue
 		}
-		was, is := amount(before.Requests, name), amount(c.Resources.Requests, name)
+		o, ok := in.origin(changes, c, name, e.Time, window)
+		if !ok {
+			continue
+		}
+		was, is := amount(o.before.Requests, name), amount(c.Resources.Requests, name)
 		key := Key{Role: roleOf(p), Container: c.Name, Resource: name}
-		words := fmt.Sprintf("%s after %s went from %s to %s", words(e), name, text(name, was), text(name, is))
+		words := fmt.Sprintf("%s after %s went from %s to %s", words(e), name, text(name, was), text(name, o.then))
+		before := *o.before.DeepCopy()
 		switch {
-		case was == 0 || was == is:
+		case was == 0 || was == is || was == o.then || (was > is) != (was > o.then):
 			continue
 		case is < was:
-			in.Memory.remember(key, was, 0, at, in.Now, words)
-		case either && known && !killed(p, c.Name, at):
-			in.Memory.remember(key, 0, was, at, in.Now, words)
+			in.Memory.remember(key, was, 0, o.at, in.Now, words)
+			keepLimit(&before, &c.Resources, name)
+		case either && o.known:
+			least, ok := in.lowerable(p, c, key, before, o.at)
+			if !ok {
+				continue
+			}
+			in.Memory.remember(key, 0, max(was, least), o.at, in.Now, words)
+			raiseTo(&before, name, least)
 		default:
 			continue
 		}
@@ -108,6 +102,105 @@ func (in *Input) restore(r *restored, p *Pod, c *corev1.Container, e Effect, at 
 		if r.reason == "" || e.Kind == EffectOOM {
 			r.reason, r.kind = fmt.Sprintf("container %s: %s", c.Name, words), e.Kind
 		}
+	}
+}
+
+// origin is what a container had of a resource before the changes that an effect follows from.
+type origin struct {
+	at     time.Time
+	before corev1.ResourceRequirements
+	// then is the request that the effect happened with. Known is false when nobody remembers what the container had: the manifest's
+	// request stands for it, and only what was taken comes back.
+	then  float64
+	known bool
+}
+
+// origin finds the oldest change of a container's resource that an effect may follow from: within the window before it, and after
+// whatever took that resource back, which is final.
+func (in *Input) origin(changes []changed, c *corev1.Container, name corev1.ResourceName, effect time.Time, window time.Duration) (origin, bool) {
+	var o origin
+	found := false
+	// The request after a change is that before the next one.
+	after := amount(c.Resources.Requests, name)
+	then, settled := after, false
+	for i := len(changes) - 1; i >= 0; i-- {
+		change := &changes[i]
+		before, touched := change.before[c.Name]
+		known := change.before != nil
+		if !known {
+			if declared, _ := findContainer(&in.Template.Spec, c.Name); declared != nil {
+				before, touched = declared.Resources, true
+			}
+		}
+		if !touched {
+			continue
+		}
+		request := amount(before.Requests, name)
+		if change.rollBack && (!known || request != after) {
+			break
+		}
+		switch {
+		case !effect.After(change.at):
+			then = request
+		case !effect.After(change.at.Add(window)):
+			if !settled {
+				o.then, settled = then, true
+			}
+			o.at, o.before, o.known, found = change.at, before, known, true
+		}
+		after = request
+	}
+	return o, found
+}
+
+// lowerable is the least that a running container's resource may go back to, false when it may not go down: a rollback that kills would
+// be worse than what it takes back. Memory that answered a kill is not taken back either.
+func (in *Input) lowerable(p *Pod, c *corev1.Container, key Key, before corev1.ResourceRequirements, at time.Time) (least float64, ok bool) {
+	reading := sound(in.Readings[key])
+	if reading.State != decision.Fresh {
+		return 0, false
+	}
+	r := key.Resource
+	since := at
+	least = roundUp(r, reading.Floor)
+	if r == corev1.ResourceMemory {
+		least = roundUp(r, max(reading.Floor, reading.Usage))
+		since = at.Add(-oomAnswer)
+	}
+	if killed(p, c.Name, since) {
+		return 0, false
+	}
+	is := amount(c.Resources.Requests, r)
+	to := max(amount(before.Requests, r), least)
+	if to >= is || near(to, is, in.tolerance()) {
+		return 0, false
+	}
+	if h, has := in.Heaps[c.Name]; has && r == corev1.ResourceMemory {
+		limited := container{spec: c, heap: heapFor(policyFor(in.Policy.Spec.Vertical, c.Name).Runtime, h, c)}
+		if limit := amount(before.Limits, r); limit < amount(c.Resources.Limits, r) && limited.holdsHeap(max(limit, to)) {
+			return 0, false
+		}
+	}
+	return least, true
+}
+
+// raiseTo brings a resource's request up to the least, and its limit with it.
+func raiseTo(to *corev1.ResourceRequirements, name corev1.ResourceName, least float64) {
+	if amount(to.Requests, name) < least {
+		set(&to.Requests, name, least)
+	}
+	if limit := amount(to.Limits, name); limit > 0 && limit < least {
+		set(&to.Limits, name, least)
+	}
+}
+
+// keepLimit keeps a limit that is higher than the one to go back to: what is given back takes nothing.
+func keepLimit(to, have *corev1.ResourceRequirements, name corev1.ResourceName) {
+	if q, ok := have.Limits[name]; ok && q.Cmp(to.Limits[name]) > 0 {
+		if to.Limits == nil {
+			to.Limits = corev1.ResourceList{}
+		}
+		to.Limits[name] = q
 	}
 }
 

@@ -149,3 +149,110 @@ func TestMemoryIsBounded(t *testing.T) {
 	assert.False(t, m.ChangedAt("10").IsZero())
 	assert.LessOrEqual(t, len(m.changes), maxChanges)
 }
+
+// raised is a scene in which the memory of web's only pod was raised from 512Mi to 1Gi two minutes ago, and which restarted since.
+func raised(alter func(*Reading)) *scene {
+	s := newScene().pods(1).fresh("web", corev1.ResourceMemory, gi, alter)
+	s.in.Pods[0].Changed = now.Add(-2 * time.Minute)
+	s.in.Pods[0].Before = map[string]corev1.ResourceRequirements{"web": needs(list("cpu", "500m", "memory", "512Mi"), list("cpu", "1", "memory", "1Gi"))}
+	s.in.Pods[0].Effects = []Effect{{Kind: EffectRestart, Container: "web", Time: now.Add(-time.Minute)}}
+	return s
+}
+
+func TestARaiseIsTakenBackOnlyAsFarAsItIsNotUsed(t *testing.T) {
+	tests := map[string]struct {
+		reading func(*Reading)
+		scene   func(*scene)
+		want    string
+	}{
+		"to what it was":               {func(r *Reading) { r.Floor, r.Usage = 300*mi, 250*mi }, nil, "500m 512Mi 1 1Gi"},
+		"not below the recent peak":    {func(r *Reading) { r.Floor, r.Usage = 700*mi, 250*mi }, nil, "500m 700Mi 1 1Gi"},
+		"not below what is used":       {func(r *Reading) { r.Floor, r.Usage = 300*mi, 800*mi }, nil, "500m 800Mi 1 1Gi"},
+		"not where nearly all is used": {func(r *Reading) { r.Floor = 0.95 * gi }, nil, ""},
+		"not where more is used":       {func(r *Reading) { r.Floor = 1700 * mi }, nil, ""},
+		"not by usage of long ago":     {func(r *Reading) { r.State, r.Usage = decision.Stale, 0 }, nil, ""},
+		"not by no usage":              {func(r *Reading) { *r = Reading{State: decision.Missing} }, nil, ""},
+		"not where it answered a kill": {func(r *Reading) { r.Usage = 0 }, func(s *scene) { s.in.Pods[0].Killed = map[string]time.Time{"web": now.Add(-3 * time.Minute)} }, ""},
+		"not where a heap may fill it": {func(r *Reading) { r.Usage = 0 }, func(s *scene) { s.in.Heaps["web"] = Heap{Runtime: v1alpha1.RuntimeJVM, Max: 1.5 * gi} }, ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := raised(tc.reading)
+			if tc.scene != nil {
+				tc.scene(s)
+			}
+			d := s.decide()
+			if tc.want == "" {
+				assert.Empty(t, d.Steps)
+				return
+			}
+			require.Len(t, d.Steps, 1)
+			assert.True(t, d.Steps[0].RollBack)
+			assert.Equal(t, tc.want, written(d.Steps[0].Containers["web"]))
+		})
+	}
+}
+
+func TestAProgramThatCrashesByItselfIsNotSizedUpAndDown(t *testing.T) {
+	s := newScene().pods(1).fresh("web", corev1.ResourceMemory, 1800*mi, func(r *Reading) { r.Floor, r.Usage = 1700*mi, 1650*mi })
+	changes := 0
+	for range 16 {
+		d := s.decide()
+		changes += len(d.Steps)
+		carryOut(&s.in, d.Steps)
+		s.in.Pods[0].Effects = []Effect{{Kind: EffectRestart, Container: "web", Time: s.in.Now.Add(30 * time.Second)}}
+		s.in.Now = s.in.Now.Add(time.Minute)
+	}
+	assert.Equal(t, 1, changes)
+}
+
+func TestALaterChangeDoesNotHideTheHarmOfTheFirst(t *testing.T) {
+	// told tells the scene of a change as pods do that remember only the last one.
+	told := func(s *scene, steps []Step) {
+		for _, step := range steps {
+			before := map[string]corev1.ResourceRequirements{}
+			for name := range step.Containers {
+				c, _ := findContainer(&step.Pod.Spec, name)
+				before[name] = *c.Resources.DeepCopy()
+			}
+			next := step.Pod.DeepCopy()
+			next.Spec = *resized(&next.Spec, step.Containers)
+			s.in.Pods[0].Object, s.in.Pods[0].Changed, s.in.Pods[0].Before, s.in.Pods[0].RolledBack = next, s.in.Now, before, step.RollBack
+		}
+	}
+	for name, apply := range map[string]func(*scene, []Step){
+		"as the caller tells":  func(s *scene, steps []Step) { carryOut(&s.in, steps) },
+		"as the pods remember": told,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScene().pods(1).fresh("web", corev1.ResourceMemory, 300*mi).fresh("web", corev1.ResourceCPU, 0.5)
+			apply(s, s.decide().Steps)
+			s.in.Now = now.Add(time.Minute)
+			s.fresh("web", corev1.ResourceCPU, 0.8)
+			apply(s, s.decide().Steps)
+			s.in.Now = now.Add(2 * time.Minute)
+			s.in.Pods[0].Effects = []Effect{{Kind: EffectOOM, Container: "web", Time: now.Add(90 * time.Second)}}
+			d := s.decide()
+			require.Len(t, d.Steps, 1)
+			assert.Equal(t, decision.RolledBack, d.Record.Outcome)
+			assert.Equal(t, "800m 1Gi 1600m 2Gi", written(d.Steps[0].Containers["web"]), "the memory comes back and the CPU stays")
+			apply(s, d.Steps)
+			s.in.Now = now.Add(3 * time.Minute)
+			assert.Empty(t, s.decide().Steps, "once")
+			// Throttling speaks against none of the changes: CPU only grew.
+			s.in.Pods[0].Effects = []Effect{{Kind: EffectThrottling, Container: "web", Time: now.Add(150 * time.Second)}}
+			assert.Empty(t, s.decide().Steps)
+		})
+	}
+}
+
+func TestTheChangesOfOnePodAreBounded(t *testing.T) {
+	var m Memory
+	pods := newScene().pods(1).in.Pods
+	for i := range 3 * maxPerPod {
+		m.Applied(Step{Pod: pods[0].Object}, now.Add(time.Duration(i)*time.Second))
+	}
+	assert.Len(t, m.changes[pods[0].Object.UID], maxPerPod)
+	m.learn(pods, now.Add(time.Hour), 10*time.Minute)
+	assert.Len(t, m.changes[pods[0].Object.UID], 1, "what is long past is forgotten, but for the last")
+}

@@ -52,11 +52,12 @@ func (s *size) recentOOM() bool {
 // for memory is answered, since that is an event and no measurement.
 func freshness(rule string, s *size) {
 	r := &s.reading
+	s.urgent = s.answers()
 	switch {
 	case r.State == decision.Fresh:
 		s.pass(rule, "Fresh", "usage is known")
 		return
-	case s.resource() == corev1.ResourceMemory && s.recentOOM() && r.Target > s.before:
+	case s.urgent && r.Target > s.before:
 		s.keep = true
 		s.pass(rule, "OOM", fmt.Sprintf("usage is %s, but a kill for memory is known", lower(r.State)))
 		return
@@ -67,10 +68,16 @@ func freshness(rule string, s *size) {
 
 // estimate takes what the model says.
 func estimate(rule string, s *size) {
-	if s.resource() == corev1.ResourceMemory && s.recentOOM() && s.reading.Target > s.before {
-		s.urgent = true
+	target, highest := s.reading.Target, most(s.resource())
+	if target <= highest {
+		s.change(rule, code(s.reading.Model, "Estimate"), target, s.reading.Estimate.Reason)
+		return
 	}
-	s.change(rule, code(s.reading.Model, "Estimate"), min(s.reading.Target, most(s.resource())), s.reading.Estimate.Reason)
+	reason := fmt.Sprintf("%s is more than any machine has, so no more than %s", text(s.resource(), target), text(s.resource(), highest))
+	if s.reading.Estimate.Reason != "" {
+		reason += ": " + s.reading.Estimate.Reason
+	}
+	s.change(rule, "Implausible", highest, reason)
 }
 
 func code(name, otherwise string) string {
@@ -102,11 +109,21 @@ func confidence(rule string, s *size) {
 	}
 }
 
-// holdCPU keeps the CPU of pods as it is where more load is met with replicas.
+// holdCPU keeps the CPU of pods as it is where more load is met with replicas. What is published stands only as far as a pod has it in
+// force: a policy that begins to act does not begin with what it only recommended. What a container has more while it starts is not
+// held.
 func holdCPU(rule string, s *size) {
-	if s.in.HoldCPU != "" && s.resource() == corev1.ResourceCPU && s.before > 0 {
-		s.hold(rule, "Replicas", s.in.HoldCPU)
+	if s.in.HoldCPU == "" || s.resource() != corev1.ResourceCPU || s.before == 0 {
+		return
 	}
+	held := s.before
+	if s.request > 0 {
+		held = min(held, s.request)
+	}
+	if s.of.policy.Startup == nil {
+		held = max(held, s.lowest)
+	}
+	s.judge(rule, decision.Hold, "Replicas", held, s.in.HoldCPU)
 }
 
 // remembered keeps a change that did harm from being tried again too soon. It does not keep a killed container small.

@@ -190,3 +190,43 @@ func TestHugePagesAndStorageAreSizedForCreatedPodsOnly(t *testing.T) {
 	limit := size.Limits[corev1.ResourceEphemeralStorage]
 	assert.Equal(t, "6Gi", limit.String())
 }
+
+func TestReplicasHoldTheCPUThatIsInForce(t *testing.T) {
+	boost := v1alpha1.ContainerVerticalPolicy{Name: "web", Startup: &v1alpha1.StartupBoost{Factor: ptr(resource.MustParse("3"))}}
+	tests := map[string]struct {
+		published string
+		inForce   []string
+		rule      *v1alpha1.ContainerVerticalPolicy
+		want      float64
+	}{
+		"what was only recommended is not begun with": {"900m", []string{"500m", "500m"}, nil, 0.5},
+		"nor is what was to be taken":                 {"300m", []string{"500m", "500m"}, nil, 0.5},
+		"what was half carried out is":                {"900m", []string{"500m", "900m"}, nil, 0.9},
+		"a pod that differs follows the others":       {"500m", []string{"500m", "1"}, nil, 0.5},
+		"what a container starts with is not held":    {"500m", []string{"1500m", "1500m"}, &boost, 0.5},
+		"without pods what is published stands":       {"900m", nil, nil, 0.9},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newScene().pods(len(tc.inForce)).fresh("web", corev1.ResourceCPU, 0.9)
+			for i, cpu := range tc.inForce {
+				s.in.Pods[i].Object.Spec.Containers[0].Resources = needs(list("cpu", cpu, "memory", "1Gi"), list("cpu", "2", "memory", "2Gi"))
+			}
+			if tc.rule != nil {
+				s.rule(*tc.rule)
+			}
+			s.in.Policy.Status.Vertical = &v1alpha1.VerticalStatus{Containers: []v1alpha1.ContainerSizeStatus{{Name: "web", Role: DefaultRole, Target: list("cpu", tc.published)}}}
+			s.in.HoldCPU = "a replica more costs less"
+			assert.InDelta(t, tc.want, *find(s.decide(), "web", corev1.ResourceCPU).Desired, 1e-9)
+		})
+	}
+}
+
+func TestAnEstimateThatNoMachineHasIsSaid(t *testing.T) {
+	s := newScene().pods(1).fresh("web", corev1.ResourceMemory, 1e30)
+	s.in.Bounds.LargestNode = list("cpu", "4", "memory", "16Gi")
+	size := find(s.decide(), "web", corev1.ResourceMemory)
+	assert.Equal(t, "Implausible", codes(size)["estimate"])
+	assert.Contains(t, size.Verdicts[1].Reason, "is more than any machine has, so no more than")
+	assert.Contains(t, size.Verdicts[1].Reason, "the peak was that")
+}

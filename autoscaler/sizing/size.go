@@ -46,8 +46,8 @@ type size struct {
 	reading Reading
 	// declared and declaredLimit are the manifest's, with the namespace's defaults.
 	declared, declaredLimit float64
-	// request and requestLimit are in force, the highest over the role's pods.
-	request, requestLimit float64
+	// request and requestLimit are in force, the highest over the role's pods, and lowest is the lowest request of one.
+	request, requestLimit, lowest float64
 	// before is the request that was asked for last, else the one published, else what is in force, else what is declared.
 	before float64
 	// asked is the request after its own rules, before those for whole pods. The next decision starts from it: were it what those
@@ -59,8 +59,10 @@ type size struct {
 	known bool
 	// urgent is true when the value answers a kill for memory.
 	urgent bool
-	// victims is true when the killed pods are known, so that the others need not hurry.
+	// victims is true when the killed pods are known, so that the others need not hurry. lacking is the least that one of them, or of all
+	// where they are not known, has in force; negative when there is none.
 	victims bool
+	lacking float64
 	// keep forbids to take anything from a running pod, with floor to go below it.
 	keep  bool
 	floor float64
@@ -134,6 +136,9 @@ func newSize(in *Input, c *container, r corev1.ResourceName, force *corev1.Resou
 	if force != nil {
 		s.request, s.requestLimit = amount(force.Requests, r), amount(force.Limits, r)
 	}
+	if r == corev1.ResourceCPU && in.HoldCPU != "" {
+		s.lowest = in.lowest(s.key)
+	}
 	s.reading = sound(in.Readings[s.key])
 	s.floor = s.reading.Floor
 	if r == corev1.ResourceMemory {
@@ -149,7 +154,41 @@ func newSize(in *Input, c *container, r corev1.ResourceName, force *corev1.Resou
 	}
 	s.value = s.before
 	s.known = published > 0 || s.reading.Target > 0 || s.reading.State == decision.Fresh
+	s.lacking = -1
+	if r == corev1.ResourceMemory && s.recentOOM() {
+		s.lack(in.Pods)
+	}
 	return s
+}
+
+// lack finds the least that a killed container has in force. A resize that the node has not carried out is not in force.
+func (s *size) lack(pods []Pod) {
+	for i := range pods {
+		p := &pods[i]
+		if roleOf(p) != s.key.Role || !lives(p.Object) || !killedLately(p, s) {
+			continue
+		}
+		spec, _ := findContainer(&p.Object.Spec, s.key.Container)
+		if spec == nil {
+			continue
+		}
+		have := amount(spec.Resources.Requests, s.resource())
+		if status := containerStatus(p.Object, s.key.Container); status != nil {
+			if _, told := status.AllocatedResources[s.resource()]; told {
+				have = min(have, amount(status.AllocatedResources, s.resource()))
+			}
+		}
+		if s.lacking < 0 || have < s.lacking {
+			s.lacking = have
+		}
+	}
+}
+
+// answers reports whether there is a kill for memory to answer: with a larger request, or with the one that was decided already until the
+// killed container has it.
+func (s *size) answers() bool {
+	return s.resource() == corev1.ResourceMemory && s.recentOOM() &&
+		(s.reading.Target > s.before || (s.lacking >= 0 && s.lacking < s.before))
 }
 
 // kills finds the newest kill for memory that is known.
@@ -272,6 +311,22 @@ func inForce(pods []Pod, role string) map[string]*corev1.ResourceRequirements {
 		}
 	}
 	return highest
+}
+
+// lowest is the least that a pod requests of what a key names, 0 when none does.
+func (in *Input) lowest(key Key) float64 {
+	lowest := 0.0
+	for i := range in.Pods {
+		if roleOf(&in.Pods[i]) != key.Role || !lives(in.Pods[i].Object) {
+			continue
+		}
+		if c, _ := findContainer(&in.Pods[i].Object.Spec, key.Container); c != nil {
+			if v := amount(c.Resources.Requests, key.Resource); lowest == 0 || v < lowest {
+				lowest = v
+			}
+		}
+	}
+	return lowest
 }
 
 func raise(list, with corev1.ResourceList) {

@@ -207,21 +207,22 @@ func (w *podPlan) size(c *container, s *size, spec *corev1.Container) (request, 
 			w.hold("StartingUp", fmt.Sprintf("container %s keeps the CPU that it starts with", c.spec.Name))
 			return 0, 0, false
 		default:
-			request = max(request, min(roundUp(r, s.floor), have))
+			request = max(request, min(roundUp(r, c.runningFloor(s)), have))
 		}
 	}
 	if s.keep || request == have {
 		limit = max(limit, haveLimit)
 	}
 	limit = w.in.limitWith(s, request, limit, haveLimit)
+	if r == corev1.ResourceMemory && !s.keep && haveLimit-s.limit > idleHeap*haveLimit && s.limit > 0 && c.holdsHeap(s.limit) {
+		// A new pod starts with another heap, so what this one uses does not bind it.
+		w.idleHeap(c, spec, s.value, s.limit)
+	}
 	urgent := s.urgent && request > have && killedLately(w.pod, s)
 	if !urgent && near(request, have, w.in.tolerance()) && near(limit, haveLimit, w.in.tolerance()) {
 		return 0, 0, false
 	}
 	if r == corev1.ResourceMemory && limit < haveLimit && c.holdsHeap(limit) {
-		if haveLimit-limit > idleHeap*haveLimit {
-			w.idleHeap(c, spec, request, limit)
-		}
 		w.hold("HeapRunning", fmt.Sprintf("container %s runs with a heap that cannot shrink (%s)", c.spec.Name, c.heap.Runtime))
 		return 0, 0, false
 	}
@@ -324,12 +325,17 @@ func (w *podPlan) finish() {
 		step.Containers, step.InPlace, w.harm = w.idle, false, idleHeap
 		step.Reason = "a heap that a running container cannot give back"
 	default:
-		step.Containers, step.Reason = w.pending()
-		if len(step.Containers) > 0 && !recreate {
+		var deferred bool
+		step.Containers, step.Reason, deferred = w.pending()
+		switch {
+		case deferred:
+			w.hold("Deferred", step.Reason+": the size")
+			return
+		case len(step.Containers) > 0 && !recreate:
 			w.hold("NotCarriedOut", step.Reason+": the size")
 			return
 		}
-		w.harm = 1
+		step.Urgent, w.harm = w.urgent, 1
 	}
 	if len(step.Containers) == 0 {
 		return
@@ -375,12 +381,12 @@ func unchanged(spec *corev1.PodSpec, containers map[string]corev1.ResourceRequir
 	return true
 }
 
-// pending are the containers whose spec the node has not carried out and will not soon, and what it says. After a kill for memory that is
-// not waited for.
-func (w *podPlan) pending() (waiting map[string]corev1.ResourceRequirements, reason string) {
+// pending are the containers whose spec the node has not carried out and will not soon, and what it says; deferred is true when it may
+// soon. After a kill for memory that is not waited for.
+func (w *podPlan) pending() (waiting map[string]corev1.ResourceRequirements, reason string, deferred bool) {
 	at := slices.IndexFunc(w.pod.Object.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodResizePending })
 	if at < 0 {
-		return nil, ""
+		return nil, "", false
 	}
 	condition := &w.pod.Object.Status.Conditions[at]
 	soon := condition.Reason != corev1.PodReasonInfeasible && w.in.Now.Sub(condition.LastTransitionTime.Time) < patience
@@ -397,11 +403,16 @@ func (w *podPlan) pending() (waiting map[string]corev1.ResourceRequirements, rea
 		memory := c.movable(corev1.ResourceMemory)
 		urgent := memory != nil && memory.urgent && killedLately(w.pod, memory)
 		for _, r := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory} {
-			if a, ok := status.AllocatedResources[r]; ok && a.Cmp(spec.Resources.Requests[r]) != 0 && (urgent || !soon) {
+			if a, ok := status.AllocatedResources[r]; ok && a.Cmp(spec.Resources.Requests[r]) != 0 {
+				if soon && !urgent {
+					deferred = true
+					continue
+				}
 				waiting[c.spec.Name] = *spec.Resources.DeepCopy()
+				w.urgent = w.urgent || urgent && r == corev1.ResourceMemory
 			}
 		}
 	}
 	return waiting, strings.TrimSuffix(fmt.Sprintf("node %s has not carried out the resize (%s): %s",
-		w.pod.Object.Spec.NodeName, condition.Reason, condition.Message), ": ")
+		w.pod.Object.Spec.NodeName, condition.Reason, condition.Message), ": "), deferred && len(waiting) == 0
 }

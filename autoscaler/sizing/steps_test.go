@@ -156,7 +156,7 @@ func TestNodesThatDoNotCarryOutAResize(t *testing.T) {
 	}{
 		"never possible":                 {pending(corev1.PodReasonInfeasible, 0), v1alpha1.ApplyInPlaceOrRecreate, true, "Resize"},
 		"never possible, not replaced":   {pending(corev1.PodReasonInfeasible, 0), v1alpha1.ApplyInPlace, false, "NotCarriedOut"},
-		"no room now":                    {pending(corev1.PodReasonDeferred, time.Minute), v1alpha1.ApplyInPlaceOrRecreate, false, "Fits"},
+		"no room now":                    {pending(corev1.PodReasonDeferred, time.Minute), v1alpha1.ApplyInPlaceOrRecreate, false, "Deferred"},
 		"no room for long":               {pending(corev1.PodReasonDeferred, time.Hour), v1alpha1.ApplyInPlaceOrRecreate, true, "Resize"},
 		"no room for long, not replaced": {pending(corev1.PodReasonDeferred, time.Hour), v1alpha1.ApplyInPlace, false, "NotCarriedOut"},
 	}
@@ -223,4 +223,66 @@ func TestARestartedControllerGoesOnFromTheStatus(t *testing.T) {
 	assert.Empty(t, d.Steps)
 	require.Len(t, d.Sizes, 1)
 	assert.Equal(t, "300Mi", d.Sizes[0].Requests.Memory().String(), "created pods get what was published")
+}
+
+func TestTheAnswerToAKillIsUrgentUntilItIsInForce(t *testing.T) {
+	answered := func(state decision.State) *scene {
+		s := newScene().pods(2).fresh("web", corev1.ResourceMemory, 3*gi-1, func(r *Reading) { r.OOM, r.State = now.Add(-2*time.Second), state })
+		s.in.Brake = Brake{Reason: "enough for this hour"}
+		s.in.Pods[0].Killed = map[string]time.Time{"web": now.Add(-2 * time.Second)}
+		return s
+	}
+	for _, state := range []decision.State{decision.Fresh, decision.Stale} {
+		t.Run(string(state), func(t *testing.T) {
+			s := answered(state)
+			for range 3 {
+				// Nothing is carried out: the API server is slow, or another controller leads now.
+				d := s.decide()
+				require.Len(t, d.Steps, 1, d.Record.Reason)
+				assert.True(t, d.Steps[0].Urgent)
+				assert.Equal(t, "web-0", d.Steps[0].Pod.Name)
+				assert.Equal(t, "OOM", d.Record.Code)
+				s.in.Now = s.in.Now.Add(time.Second)
+				s.in.Policy.Status.Vertical, s.in.Memory = verticalStatus(d), &Memory{}
+			}
+			carryOut(&s.in, s.decide().Steps)
+			assert.Empty(t, s.decide().Steps, "the other pod waits for the brake")
+			s.in.Pods[1].Killed = map[string]time.Time{"web": s.in.Now}
+			s.in.Now = s.in.Now.Add(time.Second)
+			d := s.decide()
+			require.Len(t, d.Steps, 1, "until it is killed, too")
+			assert.Equal(t, "web-1", d.Steps[0].Pod.Name)
+			carryOut(&s.in, d.Steps)
+			assert.Empty(t, s.decide().Steps)
+		})
+	}
+}
+
+func TestADeferredAnswerToAKillIsNotWaitedFor(t *testing.T) {
+	s := newScene().pods(1).fresh("web", corev1.ResourceMemory, 3*gi, func(r *Reading) { r.OOM = now.Add(-2 * time.Second) })
+	s.in.Policy.Spec.Vertical.Apply = v1alpha1.ApplyInPlaceOrRecreate
+	s.in.Brake = Brake{Reason: "enough for this hour"}
+	s.in.Pods[0].Killed = map[string]time.Time{"web": now.Add(-2 * time.Second)}
+	carryOut(&s.in, s.decide().Steps)
+	pod := s.in.Pods[0].Object
+	pod.CreationTimestamp = metav1.NewTime(now.Add(-time.Minute))
+	pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodResizePending, Status: corev1.ConditionTrue,
+		Reason: corev1.PodReasonDeferred, LastTransitionTime: metav1.NewTime(now)}}
+	s.in.Now = now.Add(5 * time.Second)
+	d := s.decide()
+	require.Len(t, d.Steps, 1, d.Record.Reason)
+	assert.True(t, d.Steps[0].Urgent && d.Steps[0].Recreate)
+	assert.Equal(t, "3Gi", memoryOf(d.Steps[0]))
+	// The node has found room.
+	pod.Status.Conditions, pod.Status.ContainerStatuses = nil, statuses(pod.Spec.Containers)
+	assert.Empty(t, s.decide().Steps)
+}
+
+func TestAReplacementAfterAKillSaysSo(t *testing.T) {
+	s := newScene().pods(1, func(p *corev1.Pod) { p.Status.ContainerStatuses[0].Resources = nil })
+	s.fresh("web", corev1.ResourceMemory, 3*gi, func(r *Reading) { r.OOM = now.Add(-2 * time.Second) })
+	s.in.Policy.Spec.Vertical.Apply = v1alpha1.ApplyInPlaceOrRecreate
+	d := s.decide()
+	assert.Equal(t, decision.Recreated, d.Record.Outcome)
+	assert.Equal(t, "OOM", d.Record.Code)
 }
