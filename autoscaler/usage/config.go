@@ -29,7 +29,8 @@ type Config struct {
 	// RawSamples is how many raw samples may be read for the history of one workload, newest first. Aggregates that were sent back
 	// earlier are not counted.
 	RawSamples int `json:"rawSamples"`
-	// MaxContainers is how many containers of pods are followed. Workloads beyond it are refused and counted.
+	// MaxContainers is how many containers of pods are followed at most. Workloads beyond it are refused and counted: those that are
+	// followed already go before others, and then the names decide.
 	MaxContainers int `json:"maxContainers"`
 	// RoleRatio is how many times as much pods of one workload must use as the others, of CPU or of memory, for RoleHold, to have a role
 	// of their own.

@@ -8,5 +8,6 @@
 //
 // The loop that decides calls Feeder.Update and Feeder.View every second. Neither waits for a query.
 //
-// The package imports signal, sizing, vertical, decision, api and Kubernetes' types. Packages workload and vpa import it.
+// The package imports signal, sizing, vertical, decision, api and Kubernetes' types. Package workload and the autoscaler's composition
+// import it.
 package usage

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -115,21 +116,11 @@ func (f *Feeder) register(now time.Time, targets []Target) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	ids := make(map[ID]Workload, len(targets))
-	containers := 0
-	counted := make(map[Workload]bool, len(targets))
+	sizes, refused, containers := f.choose(now, targets)
 	for i := range targets {
 		t := &targets[i]
-		if !counted[t.Workload] {
-			n := 0
-			for j := range t.Pods {
-				n += len(t.Pods[j].Object.Spec.Containers) + len(t.Pods[j].Object.Spec.InitContainers)
-			}
-			if containers+n > f.cfg.MaxContainers {
-				f.deps.Metrics.refused.WithLabelValues("maxContainers").Inc()
-				continue
-			}
-			containers += n
-			counted[t.Workload] = true
+		if _, followed := sizes[t.Workload]; !followed {
+			continue
 		}
 		ids[t.ID] = t.Workload
 		w := f.workloads[t.Workload]
@@ -137,6 +128,7 @@ func (f *Feeder) register(now time.Time, targets []Target) {
 			w = newWorkload(t.Workload)
 			f.workloads[t.Workload] = w
 		}
+		w.containers = sizes[t.Workload]
 		f.subscribe(w, *t)
 	}
 	for id, key := range f.ids {
@@ -145,7 +137,7 @@ func (f *Feeder) register(now time.Time, targets []Target) {
 			delete(f.absent, id)
 			continue
 		}
-		if !there {
+		if !there && !refused[id] {
 			if _, noted := f.absent[id]; !noted {
 				f.absent[id] = now
 			}
@@ -167,6 +159,61 @@ func (f *Feeder) register(now time.Time, targets []Target) {
 	f.ids = ids
 	f.deps.Metrics.workloads.Set(float64(len(f.workloads)))
 	f.deps.Metrics.containers.Set(float64(containers))
+}
+
+// choose says which workloads are followed, so that their containers are no more than MaxContainers: those that are followed already
+// come first, then the rest by name, whatever order targets come in. Missing ones count for as long as they are kept. It returns the
+// followed ones with their containers, the registrations that are refused, and how many containers there are in all.
+func (f *Feeder) choose(now time.Time, targets []Target) (followed map[Workload]int, refused map[ID]bool, containers int) {
+	sizes := make(map[Workload]int, len(targets))
+	for i := range targets {
+		t := &targets[i]
+		n := 0
+		for j := range t.Pods {
+			n += len(t.Pods[j].Object.Spec.Containers) + len(t.Pods[j].Object.Spec.InitContainers)
+		}
+		sizes[t.Workload] = max(sizes[t.Workload], n)
+	}
+	for id, key := range f.ids {
+		since, noted := f.absent[id]
+		if _, there := sizes[key]; !there && (!noted || now.Sub(since) < absence) {
+			sizes[key] = f.workloads[key].containers
+		}
+	}
+	order := slices.SortedFunc(maps.Keys(sizes), func(a, b Workload) int {
+		if x, y := f.workloads[a] != nil, f.workloads[b] != nil; x != y {
+			if x {
+				return -1
+			}
+			return 1
+		}
+		return a.compare(b)
+	})
+	followed = make(map[Workload]int, len(order))
+	for _, key := range order {
+		if containers+sizes[key] > f.cfg.MaxContainers {
+			f.deps.Metrics.refused.WithLabelValues("maxContainers").Inc()
+			continue
+		}
+		containers += sizes[key]
+		followed[key] = sizes[key]
+	}
+	refused = map[ID]bool{}
+	for i := range targets {
+		if _, ok := followed[targets[i].Workload]; !ok {
+			refused[targets[i].ID] = true
+		}
+	}
+	for id, key := range f.ids {
+		if _, ok := followed[key]; !ok {
+			refused[id] = true
+		}
+	}
+	return followed, refused, containers
+}
+
+func (w Workload) compare(o Workload) int {
+	return cmp.Or(cmp.Compare(w.Namespace, o.Namespace), cmp.Compare(w.Name, o.Name), cmp.Compare(w.Kind, o.Kind))
 }
 
 func newWorkload(key Workload) *workload {
@@ -209,9 +256,7 @@ func (f *Feeder) all() []*workload {
 	for _, w := range f.workloads {
 		all = append(all, w)
 	}
-	slices.SortFunc(all, func(a, b *workload) int {
-		return cmp.Or(cmp.Compare(a.key.Namespace, b.key.Namespace), cmp.Compare(a.key.Name, b.key.Name), cmp.Compare(a.key.Kind, b.key.Kind))
-	})
+	slices.SortFunc(all, func(a, b *workload) int { return a.key.compare(b.key) })
 	return all
 }
 

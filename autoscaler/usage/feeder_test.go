@@ -209,6 +209,123 @@ func TestNothingShrinksWhileHistoryIsRead(t *testing.T) {
 	assert.Zero(t, v.Readings[key("cpu")].Floor)
 }
 
+func TestNothingPublishedShrinksByPartOfAHistory(t *testing.T) {
+	for _, test := range []struct {
+		name      string
+		pods      []*corev1.Pod
+		published string
+		floor     float64 // MiB
+	}{
+		{"no pod runs, nothing is published", nil, "", 1024},
+		{"no pod runs, more is published", nil, "2Gi", 2048},
+		{"more is published than the pods have", []*corev1.Pod{newPod(pod1)}, "2Gi", 2048},
+		{"less is published than the pods have", []*corev1.Pod{newPod(pod1)}, "100Mi", 1024},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newService(t)
+			s.put(begin.Add(-25*time.Minute), begin.Add(-time.Minute), time.Second, cpu(pod1, 0.01), memory(pod1, 50*mebi))
+			// The last hours can be read; what is asked about in coarse steps, which is the rest, cannot.
+			s.failOn(func(query string) bool { return strings.Contains(query, "target_namespace") && strings.Contains(query, "[1800000ms]") })
+			p := policy("Deployment")
+			if test.published != "" {
+				p.Status.Vertical = &v1alpha1.VerticalStatus{Containers: []v1alpha1.ContainerSizeStatus{{Name: "app", Role: sizing.DefaultRole,
+					Target: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(test.published)}}}}
+			}
+			f := s.feeder(nil)
+			targets := []usage.Target{usage.TargetOf(p, &corev1.PodTemplateSpec{Spec: newPod(pod1).Spec}, test.pods, nil)}
+			v := until(t, s, f, targets, func(v usage.View) bool {
+				return v.Readings[key("memory")].Target > 0 && strings.Contains(v.History, "could not be read")
+			})
+			r := v.Readings[key("memory")]
+			assert.False(t, v.HistoryRead)
+			assert.Equal(t, test.floor, r.Floor/mebi)
+			assert.InDelta(t, 50, r.Target/mebi, 1)
+			assert.NotEmpty(t, r.Reason)
+		})
+	}
+}
+
+// Memory is known of some pods, CPU of all.
+func TestNothingShrinksByTheUsageOfSomePods(t *testing.T) {
+	names := []string{"web-7d4b9c6f5-bbbbb", "web-7d4b9c6f5-ccccc", "web-7d4b9c6f5-ddddd", "web-7d4b9c6f5-fffff"}
+	for _, test := range []struct {
+		name  string
+		known int
+		down  bool // those of whom nothing is known do not run
+		state decision.State
+		floor float64 // MiB
+	}{
+		{"one of four", 1, false, decision.Stale, 0},
+		{"three of four", 3, false, decision.Fresh, 1024},
+		{"three of four, the other one waits", 3, true, decision.Fresh, 0},
+		{"all", 4, false, decision.Fresh, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newService(t)
+			var all []series
+			var pods []*corev1.Pod
+			for i, name := range names {
+				pod := newPod(name)
+				all = append(all, cpu(name, 0.5))
+				if i < test.known {
+					all = append(all, memory(name, 10*mebi))
+				} else if test.down {
+					pod.Status.ContainerStatuses[0].State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}
+				}
+				pods = append(pods, pod)
+			}
+			s.put(begin.Add(-10*time.Minute), begin.Add(5*time.Minute), time.Second, all...)
+			f := s.feeder(nil)
+			targets := []usage.Target{target("Deployment", pods...)}
+			until(t, s, f, targets, read)
+			replay(t, s, f, begin.Add(15*time.Second), begin.Add(3*time.Minute), 15*time.Second, targets)
+			v, _ := f.View(webID, s.clock.Now())
+			r := v.Readings[key("memory")]
+			assert.Equal(t, test.state, r.State, r.Reason)
+			assert.Equal(t, test.floor, r.Floor/mebi)
+			assert.Equal(t, decision.Fresh, v.Readings[key("cpu")].State)
+			assert.Zero(t, v.Readings[key("cpu")].Floor)
+		})
+	}
+}
+
+func TestMaxContainersIsABound(t *testing.T) {
+	s := newService(t)
+	f := s.feeder(func(c *usage.Config, _ *usage.Dependencies) { c.MaxContainers = 2 })
+	named := func(name string, pods int) usage.Target {
+		var all []*corev1.Pod
+		for i := range pods {
+			all = append(all, newPod(fmt.Sprintf("%s-%d", name, i)))
+		}
+		target := target("StatefulSet", all...)
+		target.ID, target.Workload.Name = usage.PolicyID("shop", name), name
+		return target
+	}
+	now := begin
+	followed := func(names string, targets ...usage.Target) {
+		t.Helper()
+		var got []string
+		f.Update(now, targets)
+		for _, name := range []string{"a", "b", "c", "d"} {
+			if _, ok := f.View(usage.PolicyID("shop", name), now); ok {
+				got = append(got, name)
+			}
+		}
+		assert.Equal(t, names, strings.Join(got, " "))
+		now = now.Add(time.Second)
+	}
+	a, b, c, d := named("a", 1), named("b", 1), named("c", 1), named("d", 1)
+	followed("b c", d, c, b)
+	followed("b c", b, c, d)
+	followed("b c", a, d, c, b) // who is followed stays, whoever comes
+	followed("b c", a, d, c)    // b could not be read for a moment
+	now = now.Add(time.Minute)
+	followed("a c", d, c, a) // it is gone
+	followed("a", named("a", 2), c, d)
+	followed("", named("a", 3))
+	followed("c d", named("a", 3), c, d)
+}
+
 func TestTargetsAreForgotten(t *testing.T) {
 	s := newService(t)
 	f := s.feeder(nil)

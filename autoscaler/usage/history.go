@@ -222,6 +222,37 @@ func (f *Feeder) endLoad(ctx context.Context, w *workload, q wish, h *history, e
 	}
 }
 
+// concerns reports whether a kill is one of a role's containers.
+func (k *kill) concerns(key sizing.Key) bool {
+	return k.container == key.Container && (key.Role == sizing.DefaultRole || key.Role == k.role)
+}
+
+// recent reports whether a kill may be missing in a history that is read at a time: the five minutes that it is in have not ended, or
+// what they were has not come to the store.
+func (k *kill) recent(now time.Time) bool { return now.Sub(k.at) < aggregateStep+exportDelay }
+
+// forgetKnown takes those kills out of a history that are known by themselves, and given to models after it, so that none counts
+// twice. What an earlier process noted of the limit that one hit is kept: it was there. The workload's lock is held.
+func (h *history) forgetKnown(kills []kill, now time.Time) {
+	for key, past := range h.kills {
+		h.kills[key] = slices.DeleteFunc(past, func(p pastKill) bool {
+			end := time.UnixMilli(p.at)
+			known := false
+			for i := range kills {
+				k := &kills[i]
+				if !k.concerns(key) || !k.recent(now) || k.at.Before(end.Add(-aggregateStep-sameKill)) || k.at.After(end.Add(sameKill)) {
+					continue
+				}
+				known = true
+				if k.inherited && p.limit > 0 && (k.limit == 0 || p.limit < k.limit) {
+					k.limit = p.limit
+				}
+			}
+			return known
+		})
+	}
+}
+
 // makeModels makes models for whoever asks and gives them the history.
 func (f *Feeder) makeModels(w *workload, q wish, h *history) map[ID]map[sizing.Key]*series {
 	w.mu.Lock()
@@ -229,6 +260,7 @@ func (f *Feeder) makeModels(w *workload, q wish, h *history) map[ID]map[sizing.K
 	for id, s := range w.subs {
 		subs[id] = subscription{target: s.target}
 	}
+	h.forgetKnown(w.kills, q.now)
 	w.mu.Unlock()
 	made := make(map[ID]map[sizing.Key]*series, len(subs))
 	for id, s := range subs {
@@ -278,8 +310,8 @@ func (s *subscription) replace(made map[sizing.Key]*series, kills []kill, since 
 		}
 		if key.Resource == corev1.ResourceMemory {
 			for _, k := range kills {
-				// Earlier ones are in the history, unless the five minutes that they are in have not ended.
-				if k.container == key.Container && (key.Role == sizing.DefaultRole || key.Role == k.role) && since.Sub(k.at) < aggregateStep+exportDelay {
+				// Earlier ones are in the history. These were taken out of it, if they were in it.
+				if k.concerns(key) && k.recent(since) {
 					x.kill(vertical.OOM{Time: k.at, Limit: k.limit, Usage: k.usage})
 				}
 			}
@@ -328,6 +360,7 @@ func (f *Feeder) seedLevels(ctx context.Context, w *workload) {
 				continue
 			}
 			c.cpu, c.memory, c.since, c.last = used.cpu.value, used.memory.value, now.Add(-levelLife), now
+			c.cpuAt, c.memoryAt = now, now
 		}
 	}
 	if w.roles.update(now, w.members(now), f.cfg.RoleRatio, time.Duration(f.cfg.RoleHold), true) {

@@ -19,6 +19,25 @@ type kill struct {
 	at              time.Time
 	role, container string
 	limit, usage    float64
+	// inherited is true when it was before this process looked at the pod: the limit that it hit may have been raised since.
+	inherited bool
+}
+
+// killSource is who told of a kill.
+type killSource int
+
+const (
+	byCounter killSource = iota
+	byStatus
+	// byFirstStatus is the status of a pod that is looked at for the first time.
+	byFirstStatus
+)
+
+func statusSource(first bool) killSource {
+	if first {
+		return byFirstStatus
+	}
+	return byStatus
 }
 
 // maxKills is how many kills of a workload are remembered, the newest.
@@ -50,16 +69,16 @@ func (d *deaths) told(at time.Time, counter bool) bool {
 }
 
 // killed answers a kill: models that it concerns know it from now on.
-func (f *Feeder) killed(w *workload, p *pod, c *container, at time.Time, counter bool) {
-	if !c.deaths.told(at, counter) {
+func (f *Feeder) killed(w *workload, p *pod, c *container, at time.Time, by killSource) {
+	if !c.deaths.told(at, by == byCounter) {
 		return
 	}
 	source := "status"
-	if counter {
+	if by == byCounter {
 		source = "counter"
 	}
 	f.deps.Metrics.kills.WithLabelValues(source).Inc()
-	k := kill{at: at, role: p.role, container: c.name, limit: memoryLimit(p.object, c.name), usage: c.peak}
+	k := kill{at: at, role: p.role, container: c.name, limit: p.limitAt(c.name, at), usage: c.peak, inherited: by == byFirstStatus}
 	c.peak = 0
 	if at.After(c.killed) {
 		c.killed = at
@@ -80,15 +99,27 @@ func (f *Feeder) killed(w *workload, p *pod, c *container, at time.Time, counter
 		}
 	}
 	p.effect(sizing.Effect{Kind: sizing.EffectOOM, Container: c.name, Time: at,
-		Reason: fmt.Sprintf("%s was killed for memory at %s, told by the %s", c.name, at.UTC().Format(time.TimeOnly), sourceText(counter))})
+		Reason: fmt.Sprintf("%s was killed for memory at %s, told by the %s", c.name, at.UTC().Format(time.TimeOnly), sourceText(by))})
 	f.log.Info("container killed for memory", "namespace", w.key.Namespace, "pod", p.object.Name, "container", c.name, "limit", k.limit, "source", source)
 }
 
-func sourceText(counter bool) string {
-	if counter {
+func sourceText(by killSource) string {
+	if by == byCounter {
 		return "kernel's counter"
 	}
 	return "pod's status"
+}
+
+// limitAt is the memory limit that was in force at a time. Who answers a kill raises the limit: one that is heard of afterwards, be
+// it by a slow status or by the leader that comes after, must not be answered again for what was given in answer to it.
+func (p *pod) limitAt(name string, at time.Time) float64 {
+	limit := memoryLimit(p.object, name)
+	if before, ok := p.before[name]; ok && p.changed.After(at) {
+		if was, ok := before.Limits[corev1.ResourceMemory]; ok && (limit == 0 || asFloat(was) < limit) {
+			return asFloat(was)
+		}
+	}
+	return limit
 }
 
 // memoryLimit is the limit in force, 0 when there is none or it is unknown.
@@ -203,7 +234,7 @@ func (f *Feeder) takeKills(w *workload, now time.Time, news map[podName][]counte
 		slices.SortFunc(keys, func(a, b counterKey) int { return cmp.Compare(a.container, b.container) })
 		for _, key := range keys {
 			if c := p.container(key.container); c != nil {
-				f.killed(w, p, c, now, true)
+				f.killed(w, p, c, now, byCounter)
 			}
 		}
 	}

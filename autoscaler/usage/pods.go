@@ -53,7 +53,7 @@ func (f *Feeder) notePod(w *workload, p *pod, given *Pod, now time.Time) {
 		p.ended = now
 	}
 	if given.Changed.After(p.changed) {
-		p.changed, p.effects, p.healthy = given.Changed, nil, w.wasHealthy()
+		p.changed, p.before, p.effects, p.healthy = given.Changed, given.Before, nil, w.wasHealthy()
 		for i := range p.containers {
 			p.containers[i].throttling.change()
 		}
@@ -85,6 +85,7 @@ func (f *Feeder) noteStatuses(w *workload, p *pod, specs []corev1.Container, sta
 		}
 		first, restarted := c.restarts < 0, s.RestartCount > c.restarts
 		c.restarts = s.RestartCount
+		c.down = s.State.Waiting != nil || s.State.Terminated != nil
 		for _, ended := range []*corev1.ContainerStateTerminated{s.LastTerminationState.Terminated, s.State.Terminated} {
 			if ended == nil {
 				continue
@@ -95,10 +96,11 @@ func (f *Feeder) noteStatuses(w *workload, p *pod, specs []corev1.Container, sta
 				if at.After(c.deaths.status) {
 					c.deaths.status = at
 					if !first || now.Sub(at) < recentKill {
-						f.killed(w, p, c, at, false)
+						f.killed(w, p, c, at, statusSource(first))
 					}
 				}
-			case ended == s.LastTerminationState.Terminated && restarted && !first:
+			// One that nobody saw counts as well, if it followed the pod's last change.
+			case ended == s.LastTerminationState.Terminated && restarted:
 				if spec := specOf(specs, s.Name); spec != nil {
 					p.noteRestart(spec, ended)
 				}

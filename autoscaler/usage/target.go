@@ -6,7 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/sizing"
@@ -33,6 +32,8 @@ type Pod struct {
 	Object *corev1.Pod
 	// Changed is when we last gave it another size, zero when we did not.
 	Changed time.Time
+	// Before is what the containers had that were changed then, by name; nil when that is not known.
+	Before map[string]corev1.ResourceRequirements
 }
 
 // Models makes a model that counts usage as far back as history.
@@ -60,12 +61,17 @@ type Target struct {
 	Health *v1alpha1.HealthQuery
 	// Template is the pods' template, nil when it is unknown.
 	Template *corev1.PodTemplateSpec
+	// Published are the requests that are published for the workload's containers. Nothing of them shrinks by part of what there is to
+	// know.
+	Published map[sizing.Key]float64
 	// Pods are the workload's pods, those that ended lately among them.
 	Pods []Pod
 }
 
-// TargetOf is the target of a policy that has spec.vertical. Changed says when each pod was last given another size; it may be nil.
-func TargetOf(policy *v1alpha1.WorkloadAutoscaler, template *corev1.PodTemplateSpec, pods []*corev1.Pod, changed map[types.UID]time.Time) Target {
+// TargetOf is the target of a policy that has spec.vertical. Changed says when a pod was last given another size, the zero time when it
+// was not, and what its changed containers had before; it may be nil.
+func TargetOf(policy *v1alpha1.WorkloadAutoscaler, template *corev1.PodTemplateSpec, pods []*corev1.Pod,
+	changed func(*corev1.Pod) (time.Time, map[string]corev1.ResourceRequirements)) Target {
 	v := policy.Spec.Vertical
 	t := Target{
 		ID: PolicyID(policy.Namespace, policy.Name), Workload: Workload{policy.Namespace, policy.Spec.TargetRef.Kind, policy.Spec.TargetRef.Name},
@@ -81,11 +87,26 @@ func TargetOf(policy *v1alpha1.WorkloadAutoscaler, template *corev1.PodTemplateS
 	}
 	if s := policy.Status.Vertical; s != nil {
 		t.KnownRoles = slices.ContainsFunc(s.Containers, func(c v1alpha1.ContainerSizeStatus) bool { return c.Role != sizing.DefaultRole })
+		t.Published = published(s)
 	}
 	for i, pod := range pods {
-		t.Pods[i] = Pod{Object: pod, Changed: changed[pod.UID]}
+		t.Pods[i] = Pod{Object: pod}
+		if changed != nil {
+			t.Pods[i].Changed, t.Pods[i].Before = changed(pod)
+		}
 	}
 	return t
+}
+
+func published(s *v1alpha1.VerticalStatus) map[sizing.Key]float64 {
+	requests := map[sizing.Key]float64{}
+	for i := range s.Containers {
+		c := &s.Containers[i]
+		for name, q := range c.Target {
+			requests[sizing.Key{Role: c.Role, Container: c.Name, Resource: name}] = asFloat(q)
+		}
+	}
+	return requests
 }
 
 // ruleFor is the rule of a container, nil when it has none.

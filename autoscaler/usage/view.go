@@ -22,8 +22,9 @@ type View struct {
 	Heaps    map[string]sizing.Heap
 	// Roles says why pods are told apart, empty when they are not.
 	Roles string
-	// HistoryRead is true once all of the history has been read that can be. Until then the Floor of readings is what the pods
-	// request, so that nothing shrinks by part of a history. History says where it comes from, or why it does not.
+	// HistoryRead is true once all of the history has been read that can be. Until then the Floor of readings is the highest of what the
+	// pods request, what the template does and what is published, so that nothing shrinks by part of a history. History says where it
+	// comes from, or why it does not.
 	HistoryRead bool
 	History     string
 }
@@ -131,19 +132,16 @@ func (f *Feeder) reading(w *workload, s *subscription, key sizing.Key, now time.
 		return sizing.Reading{State: decision.Missing, Reason: "nothing was measured yet"}
 	}
 	r := sizing.Reading{Estimate: x.estimate, State: decision.Fresh, OOM: x.oom}
-	w.judge(&r, key, now, time.Duration(f.cfg.StaleAfter), x)
+	w.judge(&r, s, key, now, time.Duration(f.cfg.StaleAfter), x)
 	if !w.loads.done {
-		r.Floor = max(r.Floor, w.requested(key))
-		if r.Reason == "" {
-			r.Reason = "the history is still being read, so that nothing shrinks yet"
-		}
+		keep(&r, w.inForce(s, key), "the history is still being read, so that nothing shrinks yet")
 	}
 	return r
 }
 
 // judge says how old the newest sample is and whether that is good enough. When no pod runs, there is nothing to measure and nothing
 // amiss.
-func (w *workload) judge(r *sizing.Reading, key sizing.Key, now time.Time, after time.Duration, x *series) {
+func (w *workload) judge(r *sizing.Reading, s *subscription, key sizing.Key, now time.Time, after time.Duration, x *series) {
 	alive, running, measured := w.coverage(key, now, after)
 	var at time.Time
 	if r.Usage, at = w.newest(key); at.Before(x.newest) {
@@ -159,11 +157,21 @@ func (w *workload) judge(r *sizing.Reading, key sizing.Key, now time.Time, after
 	case 2*measured < running:
 		r.State = decision.Stale
 		r.Reason = fmt.Sprintf("only %d of %d running pods have samples that are not older than %s", measured, running, after)
+	case measured < running:
+		keep(r, w.inForce(s, key), fmt.Sprintf("only %d of %d running pods have samples that are not older than %s, so that nothing shrinks", measured, running, after))
 	}
 }
 
-// coverage counts the running pods of a role that have the container, those of them that should have been measured by now, and those
-// that were lately.
+// keep makes a reading one by which nothing shrinks. What is measured may still be a reason to grow.
+func keep(r *sizing.Reading, floor float64, reason string) {
+	r.Floor = max(r.Floor, floor)
+	if r.Reason == "" {
+		r.Reason = reason
+	}
+}
+
+// coverage counts the running pods of a role that have the container, those of them whose use of the resource should have been measured
+// by now, and those where it was lately.
 func (w *workload) coverage(key sizing.Key, now time.Time, after time.Duration) (alive, running, measured int) {
 	for _, p := range w.pods {
 		if !p.running || key.Role != sizing.DefaultRole && p.role != key.Role {
@@ -174,11 +182,11 @@ func (w *workload) coverage(key sizing.Key, now time.Time, after time.Duration) 
 			continue
 		}
 		alive++
-		switch {
-		case !c.last.IsZero() && now.Sub(c.last) <= after:
+		switch last := c.lastOf(key.Resource); {
+		case !last.IsZero() && now.Sub(last) <= after:
 			running++
 			measured++
-		case now.Sub(p.seen) > after:
+		case !c.down && now.Sub(p.seen) > after && now.Sub(c.started) > after:
 			running++
 		}
 	}
@@ -205,6 +213,31 @@ func (w *workload) newest(key sizing.Key) (float64, time.Time) {
 		}
 	}
 	return 0, time.Time{}
+}
+
+// lastOf is when a resource was measured last.
+func (c *container) lastOf(resource corev1.ResourceName) time.Time {
+	switch resource {
+	case corev1.ResourceCPU:
+		return c.cpuAt
+	case corev1.ResourceMemory:
+		return c.memoryAt
+	}
+	return c.last
+}
+
+// inForce is the highest request for a resource that is published for a registration, that its template declares, or that the pods
+// of the role have.
+func (w *workload) inForce(s *subscription, key sizing.Key) float64 {
+	highest := max(w.requested(key), s.target.Published[key])
+	if t := s.target.Template; t != nil {
+		for _, specs := range [][]corev1.Container{t.Spec.Containers, t.Spec.InitContainers} {
+			if c := specOf(specs, key.Container); c != nil {
+				highest = max(highest, asFloat(c.Resources.Requests[key.Resource]))
+			}
+		}
+	}
+	return highest
 }
 
 // requested is the highest request in force over the pods of a role.

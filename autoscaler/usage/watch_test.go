@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/sizing"
@@ -128,6 +127,93 @@ func TestKillsOfBeforeAreNotNew(t *testing.T) {
 	assert.Empty(t, models[vertical.Memory].kills)
 }
 
+// limits gives a pod another limit for memory, and as much of a request.
+func limits(memory string) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		r := &p.Spec.Containers[0].Resources
+		r.Requests[corev1.ResourceMemory], r.Limits[corev1.ResourceMemory] = resource.MustParse(memory), resource.MustParse(memory)
+	}
+}
+
+func auto(m v1alpha1.EstimationModel, r vertical.Resource, history time.Duration) (vertical.Model, error) {
+	return vertical.New(string(m), r, vertical.Options{History: history})
+}
+
+// A process that begins after a kill was answered hears of it from the pod's status, when the limit is larger already.
+func TestAnAnsweredKillIsNotAnsweredAgain(t *testing.T) {
+	at := begin.Add(-6 * time.Minute)
+	killed := changed(newPod(pod1), kills(1, "OOMKilled", at))
+	answered := changed(killed, limits("1229Mi")) // a fifth more
+	before := map[string]corev1.ResourceRequirements{"app": killed.Spec.Containers[0].Resources}
+	noted := func(s *service) {
+		slot := at.Truncate(5 * time.Minute).Add(5 * time.Minute)
+		of := []string{"target_namespace", "shop", "target_kind", "Deployment", "target_name", "web", "target_container", "app", "role", "default"}
+		s.put(slot, slot, time.Second, series{"yagura_autoscaler_usage_memory_peak_bytes", of, constant(900 * mebi)},
+			series{"yagura_autoscaler_usage_oom_kills", of, constant(1)}, series{"yagura_autoscaler_usage_oom_limit_bytes", of, constant(1024 * mebi)})
+	}
+	for _, test := range []struct {
+		name    string
+		pod     *corev1.Pod
+		changed time.Time
+		store   func(*service)
+		limit   float64 // MiB
+	}{
+		{"not answered yet", killed, time.Time{}, nil, 1024},
+		{"resized since", answered, at.Add(2 * time.Second), nil, 1024},
+		{"resized before", answered, at.Add(-time.Minute), nil, 1229},
+		{"noted by the process before", answered, time.Time{}, noted, 1024},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newService(t)
+			s.put(begin.Add(-30*time.Minute), begin, time.Second, cpu(pod1, 0.5), memory(pod1, 900*mebi))
+			if test.store != nil {
+				test.store(s)
+			}
+			f := s.feeder(func(_ *usage.Config, d *usage.Dependencies) { d.Models = auto })
+			target := usage.TargetOf(policy("Deployment"), nil, []*corev1.Pod{test.pod},
+				func(*corev1.Pod) (time.Time, map[string]corev1.ResourceRequirements) { return test.changed, before })
+			v := until(t, s, f, []usage.Target{target}, read)
+			assert.InDelta(t, 1.2*test.limit, v.Readings[key("memory")].Target/mebi, 1, v.Readings[key("memory")].Estimate.Reason)
+		})
+	}
+}
+
+// The raw series that a history is made of tell of the same kill as the pod's status.
+func TestAKillInTheHistoryCountsOnce(t *testing.T) {
+	at := begin.Add(-90 * time.Second)
+	s := newService(t)
+	s.put(begin.Add(-30*time.Minute), begin, time.Second, cpu(pod1, 0.5), memory(pod1, 900*mebi),
+		series{"container_oom_events_total", of(pod1), func(x time.Time) float64 {
+			if x.Before(at) {
+				return 0
+			}
+			return 1
+		}})
+	f := s.feeder(func(_ *usage.Config, d *usage.Dependencies) { d.Models = auto })
+	v := until(t, s, f, []usage.Target{target("Deployment", changed(newPod(pod1), kills(1, "OOMKilled", at)))}, read)
+	assert.InDelta(t, 1.2*1024, v.Readings[key("memory")].Target/mebi, 1, v.Readings[key("memory")].Estimate.Reason)
+}
+
+// A restart that followed the last change is an effect of it, also for a process that began in between.
+func TestARestartThatNobodySawIsAnEffect(t *testing.T) {
+	change := begin.Add(-5 * time.Minute)
+	for _, test := range []struct {
+		name string
+		at   time.Time
+		want int
+	}{{"after the change", change.Add(time.Minute), 1}, {"before it", change.Add(-time.Minute), 0}} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newService(t)
+			f := s.feeder(nil)
+			f.Update(begin, []usage.Target{usage.TargetOf(policy("Deployment"), nil, []*corev1.Pod{changed(newPod(pod1), kills(1, "Error", test.at))},
+				func(*corev1.Pod) (time.Time, map[string]corev1.ResourceRequirements) { return change, nil })})
+			v, ok := f.View(webID, begin)
+			require.True(t, ok)
+			require.Len(t, v.Pods[0].Effects, test.want)
+		})
+	}
+}
+
 func TestEffectsFollowAChange(t *testing.T) {
 	change := begin.Add(time.Second)
 	throttled := func(before, after float64) []series {
@@ -188,7 +274,7 @@ func TestEffectsFollowAChange(t *testing.T) {
 			if test.pod != nil {
 				test.pod(pod)
 			}
-			after := usage.TargetOf(p, nil, []*corev1.Pod{pod}, map[types.UID]time.Time{pod.UID: change})
+			after := usage.TargetOf(p, nil, []*corev1.Pod{pod}, func(*corev1.Pod) (time.Time, map[string]corev1.ResourceRequirements) { return change, nil })
 			rounds(begin.Add(15*time.Second), begin.Add(3*time.Minute), after)
 			var kinds []sizing.EffectKind
 			require.Eventually(t, func() bool {

@@ -17,6 +17,8 @@ import (
 type workload struct {
 	key     Workload
 	pattern string // of the names of its pods
+	// containers is how many count against MaxContainers; the feeder's lock guards it.
+	containers int
 
 	mu      sync.Mutex
 	subs    map[ID]*subscription
@@ -39,6 +41,7 @@ type groupKey struct{ role, container string }
 type pod struct {
 	object     *corev1.Pod
 	changed    time.Time
+	before     map[string]corev1.ResourceRequirements // than that change
 	role       string
 	running    bool
 	seen       time.Time
@@ -55,11 +58,15 @@ type container struct {
 	// cpu and memory are levels of usage over some ten minutes, since is when they began.
 	cpu, memory float64
 	since, last time.Time
-	peak        float64 // highest memory since the container started, of what was measured
-	restarts    int32
-	killed      time.Time // zero when it was not
-	deaths      deaths
-	throttling  throttling
+	// cpuAt and memoryAt are when either was measured last; last is the later one.
+	cpuAt, memoryAt time.Time
+	// down is true while the pod's status says that the container does not run.
+	down       bool
+	peak       float64 // highest memory since the container started, of what was measured
+	restarts   int32
+	killed     time.Time // zero when it was not
+	deaths     deaths
+	throttling throttling
 }
 
 // levelLife is the time after which what was used counts half for a level.
@@ -79,10 +86,12 @@ func (c *container) level(now time.Time, cpu, memory quantity, after time.Durati
 	}
 	if cpu.fresh(after) {
 		c.cpu += weight * (cpu.value - c.cpu)
+		c.cpuAt = now
 	}
 	if memory.fresh(after) {
 		c.memory += weight * (memory.value - c.memory)
 		c.peak = max(c.peak, memory.value)
+		c.memoryAt = now
 	}
 	c.last = now
 }

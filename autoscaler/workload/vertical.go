@@ -74,13 +74,7 @@ func (c *Controller) readSizables(ctx context.Context, r *round, policies []v1al
 		if t.err != nil {
 			continue
 		}
-		changed := make(map[types.UID]time.Time, len(t.pods))
-		for _, pod := range t.pods {
-			if at, _ := c.deps.Actuation.Changed(pod); !at.IsZero() {
-				changed[pod.UID] = at
-			}
-		}
-		followed := usage.TargetOf(policy, t.Template, t.pods, changed)
+		followed := usage.TargetOf(policy, t.Template, t.pods, c.deps.Actuation.Changed)
 		followed.Models = c.deps.Models(policy.Spec.Vertical)
 		targets = append(targets, followed)
 	}
