@@ -13,5 +13,5 @@
 // From the sizes follow the steps. What protects a running pod is asked there once more, pod by pod: nothing is taken from a container
 // about which nothing recent is known, from one that is starting, or from a heap that cannot shrink.
 //
-// It imports api, decision, vertical and Kubernetes' types. Packages usage, actuation, replay and workload import it.
+// It imports api, decision, vertical and Kubernetes' types. Packages usage, actuation, admission, export and workload import it.
 package sizing

@@ -9,6 +9,7 @@ const (
 	separate  = "the three rooms never import each other: they share public protocols"
 	embedding = "only query/server serves the interface"
 	small     = "the node agent stays small"
+	beside    = "what is read, done and told is put together by the loop and the composition, and does not know of each other"
 	pure      = "decision logic is pure: values and a clock in, values with reasons out"
 	coding    = "the line codec is pure: bytes in, bytes out"
 	store     = "the block store knows no other room, no query language, no HTTP and no wire format"
@@ -46,6 +47,15 @@ var rules = depguard.LinterSettings{
 		module + "/autoscaler/signal":      pure,
 		module + "/autoscaler/workload":    pure,
 		"github.com/prometheus/prometheus": pure,
+	}),
+	"autoscaler-parts": rule([]string{"**/autoscaler/usage/**", "**/autoscaler/actuation/**", "**/autoscaler/admission/**",
+		"**/autoscaler/vpa/**", "**/autoscaler/journal/**", "**/autoscaler/signal/**", "!$test"}, map[string]string{
+		module + "/autoscaler/workload":  beside,
+		module + "/autoscaler/actuation": beside,
+		module + "/autoscaler/admission": beside,
+		module + "/autoscaler/usage":     beside,
+		module + "/autoscaler/vpa":       beside,
+		module + "/autoscaler/journal":   beside,
 	}),
 	// Its recommender is the yardstick of tests; what runs is our own.
 	"vpa-peer": rule([]string{"**/autoscaler/**", "!$test"}, map[string]string{
