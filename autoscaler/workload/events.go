@@ -41,10 +41,12 @@ func eventReason(record, before *decision.Record, novelty decision.Novelty) stri
 	case decision.ScaledOut, decision.ScaledIn, decision.Resized, decision.Recreated, decision.RolledBack, decision.Failed:
 		return string(record.Outcome)
 	case decision.Recommended:
-		// A recommended size that moves a little with every sample is no news; the first is.
-		if before == nil || before.Outcome != decision.Recommended || before.DesiredReplicas != record.DesiredReplicas {
+		if before == nil || before.Outcome != decision.Recommended && !sameDesired(before, record) || before.DesiredReplicas != record.DesiredReplicas {
 			return string(decision.Recommended)
 		}
+	}
+	if record.Direction == decision.Vertical && before != nil && before.Outcome == decision.Held && record.Outcome == decision.Held {
+		return "" // which of several pods waits for what comes and goes; the records tell
 	}
 	switch {
 	case novelty.EnteredHold:
@@ -53,6 +55,22 @@ func eventReason(record, before *decision.Record, novelty decision.Novelty) stri
 		return eventResumed
 	}
 	return ""
+}
+
+// sameDesired reports whether two records want the same sizes. Recommendations come and go with the runs of a job; only another size is
+// news.
+func sameDesired(a, b *decision.Record) bool {
+	if len(a.Sizes) != len(b.Sizes) || len(a.Sizes) == 0 {
+		return false
+	}
+	for i := range a.Sizes {
+		s, t := &a.Sizes[i], &b.Sizes[i]
+		if s.Container != t.Container || s.Role != t.Role || s.Resource != t.Resource || (s.Desired == nil) != (t.Desired == nil) ||
+			s.Desired != nil && *s.Desired != *t.Desired {
+			return false
+		}
+	}
+	return true
 }
 
 // eventWriter writes events without keeping evaluations waiting. The usual recorders fold events that differ in their note only, and

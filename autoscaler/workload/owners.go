@@ -3,6 +3,7 @@ package workload
 import (
 	"cmp"
 	"fmt"
+	"strings"
 
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -82,10 +83,16 @@ func older(a, b *v1alpha1.WorkloadAutoscaler) bool {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name)) < 0
 }
 
+// nobodyKnows stands for whoever may size a target while that is not known.
+const nobodyKnows = "somebody else, perhaps, for it is not known who does"
+
+// unknownOwner reports whether a reason is that it is not known who sizes a target.
+func unknownOwner(reason string) bool { return strings.Contains(reason, nobodyKnows) }
+
 // otherSizer names whoever else sizes a policy's target, empty when nobody does.
 func (o owners) otherSizer(p *v1alpha1.WorkloadAutoscaler) string {
 	if o.unknown != nil {
-		return fmt.Sprintf("somebody else, perhaps, for it is not known who does (%v),", o.unknown)
+		return fmt.Sprintf("%s (%v),", nobodyKnows, o.unknown)
 	}
 	key := policyTarget(p)
 	if name, ok := o.vertical[key]; ok {

@@ -155,7 +155,8 @@ func (m *verticalMemory) quiet(record *decision.Record) bool {
 	if m.since.IsZero() {
 		m.since = record.Time
 	}
-	return m.tracker.Last() == nil && record.Outcome == decision.Held && strings.HasPrefix(record.Code, "Signal") && record.Time.Sub(m.since) < quietTime
+	early := strings.HasPrefix(record.Code, "Signal") || record.Code == "OwnedElsewhere" && unknownOwner(record.Reason)
+	return m.tracker.Last() == nil && record.Outcome == decision.Held && early && record.Time.Sub(m.since) < quietTime
 }
 
 // addBalance says in a record how sizes go with replicas.
