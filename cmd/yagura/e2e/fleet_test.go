@@ -86,7 +86,9 @@ func startFleet(t *testing.T, ctx context.Context) *fleet {
 	f.shop.load(t, ctx, low)
 	// The tests wait for a cut signal to count as stale, and for scaling in.
 	for _, name := range []string{"frontend", "catalog", "checkout"} {
-		f.patch(t, ctx, name, `{"spec":{"horizontal":{"fallback":{"after":"10s"},"behavior":{"scaleDown":{"stabilizationWindowSeconds":5}}}}}`)
+		// A signal counts as lost after 10 s, and catalog's is a rate over 10 s, which dries up meanwhile: a window that is not
+		// longer than that would act on it before it is lost.
+		f.patch(t, ctx, name, `{"spec":{"horizontal":{"fallback":{"after":"10s"},"behavior":{"scaleDown":{"stabilizationWindowSeconds":15}}}}}`)
 	}
 	return f
 }
@@ -224,7 +226,7 @@ func (f *fleet) measure(t *testing.T) {
 	slices.Sort(took)
 	t.Logf("load step to /scale update, %d steps: median %s, worst %s (all: %v)",
 		steps, took[len(took)/2].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond), took)
-	f.patch(t, ctx, "checkout", `{"spec":{"horizontal":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":5}}}}}`)
+	f.patch(t, ctx, "checkout", `{"spec":{"horizontal":{"behavior":{"scaleDown":{"stabilizationWindowSeconds":15}}}}}`)
 }
 
 func (f *fleet) step(t *testing.T, ctx context.Context) time.Duration {
