@@ -84,6 +84,8 @@ func (a *Autoscaler) session(ctx context.Context, book closingJournal) error {
 		return &waitError{Syncing, err}
 	}
 	if a.cfg.Admission.Listen != "" {
+		// A review asks nobody anything, so what it needs to know is found out beside it.
+		group.Go(func() { k.vpas.Run(ctx) })
 		webhook, err := a.newWebhook(k)
 		if err != nil {
 			return &waitError{Syncing, err}
@@ -109,7 +111,7 @@ func (a *Autoscaler) session(ctx context.Context, book closingJournal) error {
 
 // newWebhook makes the webhook that gives created pods their sizes.
 func (a *Autoscaler) newWebhook(k *cluster) (*admission.Server, error) {
-	others := &vpas{cfg: a.cfg.VPA, objects: k.vpas}
+	others := &vpas{cfg: a.cfg.VPA, objects: knownVPAs{k.vpas}}
 	return admission.New(a.cfg.Admission, admission.Dependencies{
 		Reader: k.cache, Kube: k.kube, Namespace: a.leaseNamespace(), Only: a.cfg.Namespaces,
 		Leading: func() bool { return a.controller.Load() != nil }, Owner: others.owner,

@@ -20,10 +20,20 @@ import (
 	"github.com/yagura-dev/yagura/autoscaler/workload"
 )
 
+// knownVPAs lists the VerticalPodAutoscalers that are known, for the webhook: nobody is asked while a pod waits to be created.
+type knownVPAs struct{ objects *vpa.Objects }
+
+func (k knownVPAs) List(ctx context.Context) ([]vpav1.VerticalPodAutoscaler, error) {
+	return k.objects.Known(ctx)
+}
+
 // vpas ties the VerticalPodAutoscalers of a cluster to the rooms: whose usage is followed for them, and which targets they size.
 type vpas struct {
-	cfg     vpa.Config
-	objects *vpa.Objects
+	cfg vpa.Config
+	// objects are the cluster's, or those of them that are known.
+	objects interface {
+		List(context.Context) ([]vpav1.VerticalPodAutoscaler, error)
+	}
 	cache   client.Reader
 	targets *workload.Targets
 	feeder  *usage.Feeder

@@ -225,7 +225,9 @@ func TestNothingPublishedShrinksByPartOfAHistory(t *testing.T) {
 			s := newService(t)
 			s.put(begin.Add(-25*time.Minute), begin.Add(-time.Minute), time.Second, cpu(pod1, 0.01), memory(pod1, 50*mebi))
 			// The last hours can be read; what is asked about in coarse steps, which is the rest, cannot.
-			s.failOn(func(query string) bool { return strings.Contains(query, "target_namespace") && strings.Contains(query, "[1800000ms]") })
+			s.failOn(func(query string) bool {
+				return strings.Contains(query, "target_namespace") && strings.Contains(query, "[1800000ms]")
+			})
 			p := policy("Deployment")
 			if test.published != "" {
 				p.Status.Vertical = &v1alpha1.VerticalStatus{Containers: []v1alpha1.ContainerSizeStatus{{Name: "app", Role: sizing.DefaultRole,

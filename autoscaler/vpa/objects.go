@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -21,27 +22,60 @@ const unservedLife = 10 * time.Second
 type Objects struct {
 	cache  cache.Cache
 	mapper meta.RESTMapper
-	clock  clock.PassiveClock
+	clock  clock.Clock
 
-	mu sync.Mutex
-	// unserved is until when the cluster is believed not to serve them.
-	unserved time.Time
+	// looking is held while the cluster is asked; known is what came of it, nil before the first answer.
+	looking sync.Mutex
+	known   atomic.Pointer[answer]
+}
+
+// answer is what is known about whether the cluster serves VerticalPodAutoscalers.
+type answer struct {
+	// informer is nil when it does not, or when err says that it is not known.
 	informer cache.Informer
+	err      error
+	// until is how long that is believed; an informer stays.
+	until time.Time
 }
 
 // NewObjects makes a reader. The cache's scheme must know the types: vpav1.AddToScheme.
-func NewObjects(objects cache.Cache, mapper meta.RESTMapper, c clock.PassiveClock) *Objects {
+func NewObjects(objects cache.Cache, mapper meta.RESTMapper, c clock.Clock) *Objects {
 	return &Objects{cache: objects, mapper: mapper, clock: c}
 }
 
 // List returns the VerticalPodAutoscalers, none when the cluster does not serve them. They must not be changed. With an error it is
 // not known which there are, and so neither who applies sizes to what.
 func (o *Objects) List(ctx context.Context) ([]vpav1.VerticalPodAutoscaler, error) {
-	informer, err := o.watch(ctx)
-	if err != nil || informer == nil {
-		return nil, err
+	return o.list(ctx, o.look(ctx))
+}
+
+// Known returns what List does by what is known already. It asks the cluster nothing and waits for nobody, so it is an error when
+// neither Run nor List has looked yet.
+func (o *Objects) Known(ctx context.Context) ([]vpav1.VerticalPodAutoscaler, error) {
+	a := o.known.Load()
+	if a == nil {
+		return nil, fmt.Errorf("whether the cluster has VerticalPodAutoscalers is not known yet")
 	}
-	if !informer.HasSynced() {
+	return o.list(ctx, *a)
+}
+
+// Run looks every few seconds whether the cluster serves VerticalPodAutoscalers by now, until the context ends.
+func (o *Objects) Run(ctx context.Context) {
+	for {
+		o.look(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-o.clock.After(unservedLife):
+		}
+	}
+}
+
+func (o *Objects) list(ctx context.Context, a answer) ([]vpav1.VerticalPodAutoscaler, error) {
+	if a.err != nil || a.informer == nil {
+		return nil, a.err
+	}
+	if !a.informer.HasSynced() {
 		return nil, fmt.Errorf("VerticalPodAutoscalers have not been read yet")
 	}
 	var list vpav1.VerticalPodAutoscalerList
@@ -51,26 +85,34 @@ func (o *Objects) List(ctx context.Context) ([]vpav1.VerticalPodAutoscaler, erro
 	return list.Items, nil
 }
 
-// watch returns the informer, nil when the cluster does not serve VerticalPodAutoscalers.
-func (o *Objects) watch(ctx context.Context) (cache.Informer, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+// look finds out whether the cluster serves VerticalPodAutoscalers, unless that is known.
+func (o *Objects) look(ctx context.Context) answer {
+	o.looking.Lock()
+	defer o.looking.Unlock()
 	now := o.clock.Now()
-	if o.informer != nil || now.Before(o.unserved) {
-		return o.informer, nil
+	if a := o.known.Load(); a != nil && (a.informer != nil || now.Before(a.until)) {
+		return *a
 	}
+	a := o.ask(ctx)
+	if a.err == nil {
+		a.until = now.Add(unservedLife)
+	}
+	if ctx.Err() == nil {
+		o.known.Store(&a)
+	}
+	return a
+}
+
+func (o *Objects) ask(ctx context.Context) answer {
 	kind := vpav1.SchemeGroupVersion.WithKind(kindVPA)
-	if _, err := o.mapper.RESTMapping(kind.GroupKind(), kind.Version); err != nil {
-		if meta.IsNoMatchError(err) {
-			o.unserved = now.Add(unservedLife)
-			return nil, nil
-		}
-		return nil, fmt.Errorf("ask whether the cluster has VerticalPodAutoscalers: %w", err)
+	if _, err := o.mapper.RESTMapping(kind.GroupKind(), kind.Version); meta.IsNoMatchError(err) {
+		return answer{}
+	} else if err != nil {
+		return answer{err: fmt.Errorf("ask whether the cluster has VerticalPodAutoscalers: %w", err)}
 	}
 	informer, err := o.cache.GetInformer(ctx, &vpav1.VerticalPodAutoscaler{}, cache.BlockUntilSynced(false))
 	if err != nil {
-		return nil, fmt.Errorf("watch VerticalPodAutoscalers: %w", err)
+		return answer{err: fmt.Errorf("watch VerticalPodAutoscalers: %w", err)}
 	}
-	o.informer = informer
-	return informer, nil
+	return answer{informer: informer}
 }
