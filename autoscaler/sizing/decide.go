@@ -234,7 +234,7 @@ func (d *deciding) remember() {
 		for _, s := range c.sizes {
 			if s.known {
 				code, reason := s.stable()
-				all[s.key] = asked{s.asked, code, reason}
+				all[s.key] = asked{s.asked, code, reason, s.held}
 			}
 		}
 	}

@@ -33,6 +33,8 @@ type Memory struct {
 type asked struct {
 	value        float64
 	code, reason string
+	// held is that of the size.
+	held bool
 }
 
 // changed is one change of a pod. What follows from it may show only after the next one, so those within the window are kept, oldest

@@ -117,12 +117,15 @@ func holdCPU(rule string, s *size) {
 		return
 	}
 	held := s.before
-	if s.request > 0 {
+	// Once held, it stays what it was then: what is in force later may be what nodes and quotas left of it, and each decision would
+	// leave less.
+	if s.request > 0 && !s.in.Memory.asked[s.key].held {
 		held = min(held, s.request)
+		if s.of.policy.Startup == nil {
+			held = max(held, s.lowest)
+		}
 	}
-	if s.of.policy.Startup == nil {
-		held = max(held, s.lowest)
-	}
+	s.held = s.request > 0
 	s.judge(rule, decision.Hold, "Replicas", held, s.in.HoldCPU)
 }
 

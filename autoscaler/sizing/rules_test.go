@@ -230,3 +230,17 @@ func TestAnEstimateThatNoMachineHasIsSaid(t *testing.T) {
 	assert.Contains(t, size.Verdicts[1].Reason, "is more than any machine has, so no more than")
 	assert.Contains(t, size.Verdicts[1].Reason, "the peak was that")
 }
+
+func TestHeldCPUDoesNotRunDownOnASmallNode(t *testing.T) {
+	s := newScene(web(), named("log", needs(list("cpu", "1"), nil))).pods(1)
+	s.fresh("web", corev1.ResourceCPU, 0.9).fresh("log", corev1.ResourceCPU, 1)
+	s.in.Bounds.LargestNode = list("cpu", "1", "memory", "16Gi")
+	s.in.HoldCPU = "a replica more costs less"
+	first := s.decide()
+	carryOut(&s.in, first.Steps)
+	for range 3 {
+		d := s.decide()
+		assert.Empty(t, d.Steps)
+		assert.InDelta(t, *find(first, "web", corev1.ResourceCPU).Desired, *find(d, "web", corev1.ResourceCPU).Desired, 1e-9)
+	}
+}

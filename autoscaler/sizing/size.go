@@ -63,6 +63,8 @@ type size struct {
 	// where they are not known, has in force; negative when there is none.
 	victims bool
 	lacking float64
+	// held is true when the request is kept at what was in force when more load began to be met with replicas.
+	held bool
 	// keep forbids to take anything from a running pod, with floor to go below it.
 	keep  bool
 	floor float64
