@@ -233,7 +233,8 @@ func TestAnEstimateThatNoMachineHasIsSaid(t *testing.T) {
 
 func TestHeldCPUDoesNotRunDownOnASmallNode(t *testing.T) {
 	s := newScene(web(), named("log", needs(list("cpu", "1"), nil))).pods(1)
-	s.fresh("web", corev1.ResourceCPU, 0.9).fresh("log", corev1.ResourceCPU, 1)
+	// The other container keeps asking for what was decided before.
+	s.fresh("web", corev1.ResourceCPU, 0.9).fresh("log", corev1.ResourceCPU, 1, func(r *Reading) { r.State = decision.Stale })
 	s.in.Bounds.LargestNode = list("cpu", "1", "memory", "16Gi")
 	s.in.HoldCPU = "a replica more costs less"
 	first := s.decide()
