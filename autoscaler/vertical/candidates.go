@@ -144,7 +144,8 @@ func (s *signals) adjusted(now, ahead float64) float64 {
 		return 0
 	}
 	ratio := math.Sqrt(s.peaks[peakQuarter].max() / was)
-	return expected * math.Min(math.Max(ratio, 0.5), 2)
+	// A day that is higher than usual is no reason to expect what nobody has seen.
+	return math.Min(expected*math.Min(math.Max(ratio, 0.5), 2), math.Max(expected, s.peaks[peakThreeDays].max()))
 }
 
 // autopilot is the moving-window recommendation: for CPU the load-adjusted 95th percentile of a serving job, for memory the 98th

@@ -222,7 +222,11 @@ func (e *ensemble) ask(at time.Time) {
 			margin, _ := c.residual.best(over, h, least)
 			c.margin = uint8(margin)
 		}
-		c.cost += e.hold(&c.request, c.value*float32(margins[c.margin]))
+		wanted := c.value * float32(margins[c.margin])
+		if t.beyond > 0 {
+			wanted = min(wanted, float32(t.beyond)*max(c.value, float32(s.peaks[peakThreeDays].max())))
+		}
+		c.cost += e.hold(&c.request, wanted)
 	}
 	for i := range e.others {
 		o := &e.others[i]

@@ -21,6 +21,9 @@ type tuning struct {
 	// -1/hazardSpread less often at a multiple of the level. From 0.03 to 0.2 it made little difference.
 	hazardPrior, hazardSpread float64
 
+	// beyond is how many times the highest of three days, or of the statistic where it remembers more, is asked for at most.
+	beyond float64
+
 	// least is the smallest margin of a peak.
 	least float64
 	// up and down are the differences from the request in force, as fractions, that a candidate must ask for; down counts where
@@ -47,7 +50,8 @@ var cpuTuning, memoryTuning = withReach(tuning{
 	shortHalfLife: 2 * hour, longHalfLife: day, movingHalfLife: 12 * hour,
 	residualHalfLife: day / 2, costHalfLife: 3 * hour,
 	hazardPrior: hour / day, hazardSpread: 0.1,
-	least: 0.6, up: 0.03, down: 0.05, floor: peakNewest,
+	beyond: 1.2,
+	least:  0.6, up: 0.03, down: 0.05, floor: peakNewest,
 }), withReach(tuning{
 	memory: true,
 	kill:   0.15, change: 0.0005,
