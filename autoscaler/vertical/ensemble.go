@@ -204,6 +204,8 @@ func (e *ensemble) price(step, v, request float64) float64 {
 func (e *ensemble) ask(at time.Time) {
 	s, t := &e.signals, e.tuning
 	over, h := e.expectations()
+	// No more than what was seen, with room to grow from the newest usage.
+	highest := float32(math.Max(s.peaks[peakThreeDays].max(), t.beyond*s.newest))
 	for i := range e.all {
 		c := &e.all[i]
 		spec := &candidates[e.members[i]]
@@ -224,7 +226,7 @@ func (e *ensemble) ask(at time.Time) {
 		}
 		wanted := c.value * float32(margins[c.margin])
 		if t.beyond > 0 {
-			wanted = min(wanted, float32(t.beyond)*max(c.value, float32(s.peaks[peakThreeDays].max())))
+			wanted = min(wanted, max(c.value, highest))
 		}
 		c.cost += e.hold(&c.request, wanted)
 	}

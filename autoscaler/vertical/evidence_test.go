@@ -2,6 +2,7 @@ package vertical_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,9 @@ func TestEvidence(t *testing.T) {
 				days := r.ContainerHours / 24
 				fmt.Fprintf(&table, "| %s | %.3f | %.2f%% | %d | %.2f | %.1f |\n", c.name, r.Slack, 100*r.OverRequest, r.OOMs, float64(r.OOMs)/days, float64(r.Changes)/days)
 			}
+			if set.resource == vertical.CPU {
+				checkOracles(t, set, results, &table)
+			}
 			t.Log("\n" + table.String())
 
 			assert.Equal(t, results[rowPeer], results[rowVPAHour], "our estimator is VPA's")
@@ -94,4 +98,19 @@ func TestEvidence(t *testing.T) {
 			assert.LessOrEqual(t, auto.OOMs, set.auto.OOMs, "OOMs")
 		})
 	}
+}
+
+// checkOracles adds what is possible in hindsight to a table, with no more time over the request than VPA's.
+func checkOracles(t *testing.T, set dataSet, results map[string]replay.Totals, table *strings.Builder) {
+	peer := results[rowPeer]
+	constant, over := newOracle(set, 1).best(peer.OverRequest)
+	fmt.Fprintf(table, "| in hindsight: the best constant request | %.3f | %.2f%% | | | 0 |\n", constant, 100*over)
+	following, over := newOracle(set, 10).best(peer.OverRequest)
+	fmt.Fprintf(table, "| in hindsight: the best for each tenth of the usage before | %.3f | %.2f%% | | | |\n", following, 100*over)
+	if set.auto.Slack > 0.25 {
+		assert.Greater(t, following, 0.6, "nobody has little slack at so little time over the request")
+	}
+	assert.True(t, slices.ContainsFunc([]string{vertical.Auto, vertical.Autopilot}, func(name string) bool {
+		return results[name].Slack < peer.Slack && results[name].OverRequest <= peer.OverRequest
+	}), "a model with less slack than VPA and no more time over the request")
 }

@@ -15,7 +15,8 @@ const (
 	returnRoom = 1.1
 	// sustainedShare is the share of the median, with a half-life of two hours, below which a request is not reduced: a
 	// container that falls silent keeps half of what it had for two hours.
-	sustainedShare = 0.5
+	// The median is that of a bucket, and of usage that varies, so a little more is kept.
+	sustainedShare = 0.55
 )
 
 // guard keeps what the contenders learned from mattering where they cannot know better: they learn from what was common, and
