@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/yagura-dev/yagura/autoscaler/sizing"
@@ -141,7 +143,7 @@ func (r *replacement) successor(t *template) *corev1.Pod {
 // admitted asks the API server whether the pod's successor would be admitted, and compares what it would get with what the step
 // wants it to have.
 func (x *Executor) admitted(ctx context.Context, r *replacement, t *template) verdict {
-	key := string(t.owner.UID) + "/" + r.role() + "/" + fingerprint(r.step)
+	key := string(t.owner.UID) + "/" + r.role() + "/" + fingerprint(r.step) + "/" + requestsOf(r.pod)
 	if v, ok := x.admissions.get(key, r.now); ok {
 		return v
 	}
@@ -158,6 +160,20 @@ func (x *Executor) admitted(ctx context.Context, r *replacement, t *template) ve
 		x.admissions.set(key, v, r.now)
 	}
 	return v
+}
+
+// requestsOf spells what a pod's containers request.
+func requestsOf(pod *corev1.Pod) string {
+	var text strings.Builder
+	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range containers {
+			requests := containers[i].Resources.Requests
+			for _, name := range slices.Sorted(maps.Keys(requests)) {
+				fmt.Fprintf(&text, "%s %s %s;", containers[i].Name, name, quantityText(requests, name))
+			}
+		}
+	}
+	return text.String()
 }
 
 func (r *replacement) role() string {
@@ -185,7 +201,8 @@ func (r *replacement) lacks(pod *corev1.Pod) string {
 				decided, startup = s.Requests, s.Startup
 			}
 		}
-		if text := lacksOf(name, container.Resources.Requests, r.step.Containers[name].Requests, decided, startup); text != "" {
+		want := r.step.Containers[name].Requests
+		if text := lacksOf(name, container.Resources.Requests, want, decided, startup, r.largest(name, want)); text != "" {
 			return text
 		}
 	}
@@ -197,6 +214,34 @@ func (r *replacement) lacks(pod *corev1.Pod) string {
 		return lacksOf("the pod itself", has, r.step.PodResources.Requests)
 	}
 	return ""
+}
+
+// largest is what a created pod gets whose role is not known yet, where that does the pod good: the largest request of all roles. It
+// does for what is to grow, and else where it is less than what the pod has now; a pod is not taken away to come back as it was.
+func (r *replacement) largest(container string, want corev1.ResourceList) corev1.ResourceList {
+	most := corev1.ResourceList{}
+	for i := range r.t.Sizes {
+		if r.t.Sizes[i].Container != container {
+			continue
+		}
+		for name, q := range r.t.Sizes[i].Requests {
+			if has, ok := most[name]; !ok || q.Cmp(has) > 0 {
+				most[name] = q
+			}
+		}
+	}
+	now, _ := containerOf(r.pod, container)
+	maps.DeleteFunc(most, func(name corev1.ResourceName, q resource.Quantity) bool {
+		wanted, ok := want[name]
+		if !ok || now == nil {
+			return true
+		}
+		if has, set := now.Resources.Requests[name]; set && wanted.Cmp(has) < 0 {
+			return q.Cmp(has) >= 0
+		}
+		return q.Cmp(wanted) < 0
+	})
+	return most
 }
 
 func lacksOf(owner string, has, want corev1.ResourceList, also ...corev1.ResourceList) string {

@@ -3,6 +3,7 @@ package usage_test
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/yagura-dev/yagura/autoscaler/decision"
 	"github.com/yagura-dev/yagura/autoscaler/sizing"
 	"github.com/yagura-dev/yagura/autoscaler/usage"
+	"github.com/yagura-dev/yagura/autoscaler/vertical"
 )
 
 const mebi = 1 << 20
@@ -245,6 +247,35 @@ func TestNothingPublishedShrinksByPartOfAHistory(t *testing.T) {
 			assert.NotEmpty(t, r.Reason)
 		})
 	}
+}
+
+// What is published does not come and go with the process that reads the history.
+func TestWhatIsPublishedWaitsForTheHistory(t *testing.T) {
+	s := newService(t)
+	s.put(begin.Add(-25*time.Minute), begin.Add(-time.Minute), time.Second, cpu(pod1, 0.01), memory(pod1, 50*mebi))
+	resume := make(chan struct{})
+	var made atomic.Int32
+	f := s.feeder(func(_ *usage.Config, d *usage.Dependencies) {
+		d.Models = func(m v1alpha1.EstimationModel, r vertical.Resource, h time.Duration) (vertical.Model, error) {
+			if made.Add(1) > 2 { // those of the last hours are there
+				<-resume
+			}
+			return peakModels(m, r, h)
+		}
+	})
+	p := policy("Deployment")
+	p.Status.Vertical = &v1alpha1.VerticalStatus{Containers: []v1alpha1.ContainerSizeStatus{{Name: "app", Role: sizing.DefaultRole,
+		Target: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("30Mi")}}}}
+	targets := []usage.Target{usage.TargetOf(p, &corev1.PodTemplateSpec{Spec: newPod(pod1).Spec}, nil, nil)}
+	v := until(t, s, f, targets, func(v usage.View) bool {
+		return v.Readings[key("cpu")].Target > 0 && v.Readings[key("memory")].Target > 0
+	})
+	close(resume)
+	assert.False(t, v.HistoryRead)
+	assert.Equal(t, decision.Stale, v.Readings[key("memory")].State)
+	assert.Equal(t, decision.Fresh, v.Readings[key("cpu")].State, "nothing is published of it")
+	v = until(t, s, f, targets, func(v usage.View) bool { return v.HistoryRead })
+	assert.Equal(t, decision.Fresh, v.Readings[key("memory")].State)
 }
 
 // Memory is known of some pods, CPU of all.

@@ -23,8 +23,9 @@ type View struct {
 	// Roles says why pods are told apart, empty when they are not.
 	Roles string
 	// HistoryRead is true once all of the history has been read that can be. Until then the Floor of readings is the highest of what the
-	// pods request, what the template does and what is published, so that nothing shrinks by part of a history. History says where it
-	// comes from, or why it does not.
+	// pods request, what the template does and what is published, so that nothing shrinks by part of a history, and readings of what is
+	// published are Stale unless reading fails, so that nothing comes and goes with a new leader. History says where it comes from, or
+	// why it does not.
 	HistoryRead bool
 	History     string
 }
@@ -134,6 +135,11 @@ func (f *Feeder) reading(w *workload, s *subscription, key sizing.Key, now time.
 	r := sizing.Reading{Estimate: x.estimate, State: decision.Fresh, OOM: x.oom}
 	w.judge(&r, s, key, now, time.Duration(f.cfg.StaleAfter), x)
 	if !w.loads.done {
+		// What is published came from all of the history, which is better than what the last hours say. If the history cannot be read,
+		// these have to do.
+		if s.target.Published[key] > 0 && w.loads.failures == 0 && r.State == decision.Fresh {
+			r.State, r.Reason = decision.Stale, "the history is still being read, so that nothing changes yet"
+		}
 		keep(&r, w.inForce(s, key), "the history is still being read, so that nothing shrinks yet")
 	}
 	return r
