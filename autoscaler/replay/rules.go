@@ -44,7 +44,7 @@ func (r Rules) next(resource vertical.Resource, before, usage float64, e *vertic
 	value := min(e.Target, beyond)
 	urgent := killed && e.Target > before
 	if r.Declared > 0 {
-		value, words = r.declared(value, before, usage, e, urgent)
+		value, words = r.declared(value, before, usage, e)
 	}
 	if before > 0 && !(urgent && value > before) {
 		if difference := value/before - 1; math.Abs(difference) <= r.Tolerance {
@@ -67,13 +67,13 @@ func (r Rules) next(resource vertical.Resource, before, usage float64, e *vertic
 }
 
 // declared limits how far a request leaves what the manifest declares while little is known.
-func (r Rules) declared(value, before, usage float64, e *vertical.Estimate, urgent bool) (bounded float64, words string) {
+func (r Rules) declared(value, before, usage float64, e *vertical.Estimate) (bounded float64, words string) {
 	missing := (1 - e.Confidence) * (1 - e.Confidence)
 	if floor := min(r.Declared*missing, before); value < floor {
 		return floor, "; not far below what is declared on a short history"
 	}
-	measured := max(r.Declared, earlyMargin*usage)
-	if ceiling := max(before, measured+(value-measured)*(1-missing)); value > ceiling && !urgent {
+	measured := max(r.Declared, earlyMargin*usage, e.Floor)
+	if ceiling := max(before, measured+(value-measured)*(1-missing)); value > ceiling {
 		return ceiling, "; not far beyond what is measured on a short history"
 	}
 	return value, ""

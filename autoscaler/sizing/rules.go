@@ -101,9 +101,10 @@ func confidence(rule string, s *size) {
 		s.change(rule, "ShortHistory", floor, fmt.Sprintf("confidence is %s, so no less than %s of the declared %s",
 			percent(s.reading.Confidence), percent(missing), text(s.resource(), s.declared)))
 	}
-	measured := max(s.declared, earlyMargin*s.reading.Usage)
+	// The floor is what was measured, too, and with it what a kill showed to be not enough.
+	measured := max(s.declared, earlyMargin*s.reading.Usage, s.reading.Floor)
 	// Not less than the request before either, or it would come and go with every sample.
-	if ceiling := max(s.before, measured+(s.value-measured)*(1-missing)); s.value > ceiling && !s.urgent {
+	if ceiling := max(s.before, measured+(s.value-measured)*(1-missing)); s.value > ceiling {
 		s.change(rule, "ShortHistory", ceiling, fmt.Sprintf("confidence is %s, so no more than %s by a usage of %s",
 			percent(s.reading.Confidence), text(s.resource(), ceiling), text(s.resource(), s.reading.Usage)))
 	}
