@@ -204,8 +204,6 @@ func (e *ensemble) price(step, v, request float64) float64 {
 func (e *ensemble) ask(at time.Time) {
 	s, t := &e.signals, e.tuning
 	over, h := e.expectations()
-	// No more than what was seen, with room to grow from the newest usage.
-	highest := float32(math.Max(s.peaks[peakThreeDays].max(), t.beyond*s.newest))
 	for i := range e.all {
 		c := &e.all[i]
 		spec := &candidates[e.members[i]]
@@ -224,10 +222,7 @@ func (e *ensemble) ask(at time.Time) {
 			margin, _ := c.residual.best(over, h, least)
 			c.margin = uint8(margin)
 		}
-		wanted := c.value * float32(margins[c.margin])
-		if t.beyond > 0 {
-			wanted = min(wanted, max(c.value, highest))
-		}
+		wanted, _ := e.wanted(i)
 		c.cost += e.hold(&c.request, wanted)
 	}
 	for i := range e.others {
@@ -236,6 +231,18 @@ func (e *ensemble) ask(at time.Time) {
 			o.cost += e.hold(&o.request, float32(estimate.Target))
 		}
 	}
+}
+
+// wanted is what a contender asks for, and whether that is less than its margin says because it would be beyond all that was seen. A
+// fixed margin is a published model's own.
+func (e *ensemble) wanted(i int) (request float32, bounded bool) {
+	c, s, t := &e.all[i], &e.signals, e.tuning
+	request = c.value * float32(margins[c.margin])
+	if t.beyond == 0 || candidates[e.members[i]].margin > 0 {
+		return request, false
+	}
+	most := max(c.value, float32(math.Max(s.peaks[peakThreeDays].max(), t.beyond*s.newest)))
+	return min(request, most), request > most
 }
 
 // expectations are the price of a sample over the request, in units of a sample's slack, and what is to be expected that was not seen.

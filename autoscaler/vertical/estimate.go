@@ -114,8 +114,12 @@ func (e *ensemble) explain(out *Estimate, killed float64) {
 	case e.chosen < len(e.all):
 		spec, c := &candidates[e.members[e.chosen]], &e.all[e.chosen]
 		out.Model = spec.model
-		out.Reason = fmt.Sprintf("%s: %s is %s, times %.3g is %s", spec.model, spec.title,
-			amountText(r, float64(c.value)), margins[c.margin], amountText(r, out.Target))
+		times := fmt.Sprintf("times %.3g", margins[c.margin])
+		if _, bounded := e.wanted(e.chosen); bounded {
+			times += ", but not beyond what was seen,"
+		}
+		out.Reason = fmt.Sprintf("%s: %s is %s, %s is %s", spec.model, spec.title,
+			amountText(r, float64(c.value)), times, amountText(r, out.Target))
 	default:
 		o := &e.others[e.chosen-len(e.all)]
 		out.Model = o.name
