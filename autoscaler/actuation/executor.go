@@ -288,7 +288,8 @@ func (x *Executor) follow(s *podMemory, step *sizing.Step, want string, now time
 	case decision.Infeasible:
 		beyond = true
 	case decision.Deferred:
-		beyond = !since.IsZero() && now.Sub(since) >= time.Duration(x.cfg.DeferredTimeout)
+		// A container that is killed again and again does not wait for room on its node.
+		beyond = step.Urgent || !since.IsZero() && now.Sub(since) >= time.Duration(x.cfg.DeferredTimeout)
 	case decision.Pending:
 		beyond = !since.IsZero() && now.Sub(since) >= time.Duration(x.cfg.ProgressTimeout)
 	case decision.Done:
