@@ -39,9 +39,8 @@ func TestAutoFollowsALevel(t *testing.T) {
 		"cpu up by half":        {vertical.CPU, 1, 1.5, 3},
 		"cpu up tenfold":        {vertical.CPU, 0.2, 2, 3},
 		"cpu down to a quarter": {vertical.CPU, 2, 0.5, 150},
-		"memory up by half":     {vertical.Memory, 1000 * mebibyte, 1500 * mebibyte, 3},
-		// A kill costs as much as hours of half a container's memory, so that is how long memory is kept.
-		"memory down to half":    {vertical.Memory, 1000 * mebibyte, 500 * mebibyte, 360},
+		"memory up by half":     {vertical.Memory, 1000 * mebibyte, 1500 * mebibyte, 1},
+		"memory down to half":    {vertical.Memory, 1000 * mebibyte, 500 * mebibyte, 180},
 		"memory down to a ninth": {vertical.Memory, 900 * mebibyte, 100 * mebibyte, 180},
 	}
 	for name, test := range tests {

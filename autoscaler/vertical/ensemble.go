@@ -55,6 +55,9 @@ func newEnsemble(name string, resource Resource, options Options) *ensemble {
 	if e.tuning == nil {
 		e.tuning = tuningOf(resource)
 	}
+	if name == Auto && e.tuning.auto != "" {
+		name = e.tuning.auto
+	}
 	e.members = membersOf(name, resource)
 	e.all = make([]contender, len(e.members))
 	if name == Auto {
@@ -312,9 +315,6 @@ func (e *ensemble) score(i int) float64 {
 	score := float64(e.costOf(i))
 	if t.kill == 0 {
 		return score
-	}
-	if i >= len(e.all) || candidates[e.members[i]].model != Peak {
-		score = score*(1+t.handicap) + t.handicapTime*e.observed
 	}
 	ratio := float64(e.requestOf(i)) / e.signals.peaks[t.reference].max()
 	risk := 1.0

@@ -29,8 +29,9 @@ type Options struct {
 	// target will not be applied: DefaultTolerance when zero, none when negative. Models keep their target where a change would
 	// not be applied, and raise it beyond the tolerance where it must be.
 	Tolerance float64
-	// Others makes further models by name, nil for resources that they do not know. Auto chooses among them, too: VPA is not among its candidates but when it is here,
-	// since its histograms grow with the spread of usage.
+	// Others makes further models by name, nil for resources that they do not know. For CPU, Auto chooses among them, too: VPA is
+	// not among its candidates but when it is here, since its histograms are larger than all of Auto's statistics. For memory Auto
+	// chooses among the candidates of Peak alone.
 	Others map[string]func(Resource) Model
 
 	tuning *tuning

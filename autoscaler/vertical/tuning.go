@@ -35,13 +35,13 @@ type tuning struct {
 	switching float64
 	// floor is the peak window below which a request is not reduced.
 	floor int
-	// A kill is too rare for a backtest to have seen what a candidate risks, so two things count against one beforehand. What it
-	// asks for risks, by the hazard above with riskSpread, usage beyond the peak of the window reference, risk times as
-	// often; and what is not a peak is charged handicap of its cost and handicapTime per time more. Without them the cheapest
-	// candidate was the one that had been lucky: the made-up memory had a third more kills at the same slack than from Peak alone.
-	reference              int
-	risk, riskSpread       float64
-	handicap, handicapTime float64
+	// A kill is too rare for a backtest to have seen what a candidate risks, so what it asks for counts against it beforehand: it
+	// risks, by the hazard above with riskSpread, usage beyond the peak of the window reference, risk times as often.
+	reference        int
+	risk, riskSpread float64
+	// auto is the only model whose candidates Auto chooses among, all when empty. With percentiles, forecasts and the moving window
+	// among them Auto chose for memory what had been lucky: kills were a third more at the same slack.
+	auto string
 
 	// reach is reachOf(hazardSpread).
 	reach [marginCount]float64
@@ -56,13 +56,13 @@ var cpuTuning, memoryTuning = withReach(tuning{
 	least:  0.6, up: 0.03, down: 0.05, floor: peakNewest,
 }), withReach(tuning{
 	memory: true,
-	kill:   0.15, change: 0.0005,
+	kill:   0.25, change: 0.0005,
 	shortHalfLife: 2 * hour, longHalfLife: day, movingHalfLife: 48 * hour,
 	residualHalfLife: 2 * day, costHalfLife: 2 * day,
 	hazardPrior: hour / day, hazardSpread: 0.05,
 	least: 1.01, down: 0.05, switching: 0.05, floor: peakQuarter,
 	reference: peakThreeHours, risk: 0.5, riskSpread: 0.05,
-	handicap: 0.5, handicapTime: 0.03,
+	auto: Peak,
 })
 
 // withReach fills in what follows from the rest.
