@@ -24,8 +24,9 @@ type memoryClass struct {
 	usage      func(p *program)
 }
 
-// memoryClasses are mixed as production mixes them: most memory is flat, grows into its caches, or is a heap that is collected. VPA
-// has on them about the slack and the kills that were reported for it on production memory: 0.23, and 0.35 a container and day.
+// memoryClasses are mixed as production mixes them: most memory is flat, grows into its caches, or is a heap that is collected. All
+// see surprises, which are what kills come from. VPA leaves more slack on them, and is killed less, than was reported of it for
+// production.
 var memoryClasses = []memoryClass{
 	{"flat", 12, func(p *program) { p.each(func(float64) float64 { return 1 }) }},
 	{"warm-up", 8, (*program).warmUp},
@@ -46,8 +47,9 @@ type program struct {
 	values    []float64
 }
 
-// madeUpMemory is a set of containers, the same for the same seed. Each lives for 2 to 12 days, is sampled every one or five minutes,
-// and uses whole pages around a level that is log-normal: 300 MB in the middle, a tenth or ten times that at the ends.
+// madeUpMemory is a set of containers by class, the same for the same seed. Each lives for 2 to 12 days, is sampled every one or five
+// minutes, and uses whole pages around a level that is log-normal: 300 MB in the middle, less than a tenth or more than ten times
+// that for one in twenty.
 func madeUpMemory(seed uint64) map[string][][]replay.Sample {
 	all := map[string][][]replay.Sample{}
 	for i, class := range memoryClasses {
