@@ -2,7 +2,8 @@ package vertical
 
 // tuning are the constants of one resource. Where a value was chosen by replaying measured usage, the comment says what it was
 // among and on what; tests of this package hold the outcome. CPU is judged on ten machines of NAB, and on crane's series for what
-// was not chosen on them; memory on Train Ticket's pods and on made-up containers of eight kinds, one set to choose on and one to judge by.
+// was not chosen on them; memory on Train Ticket's pods and on made-up containers of eight kinds, one set to choose on and one to
+// judge by.
 type tuning struct {
 	memory bool
 	// over is the price of a time over the request, in units of the slack of an idle container over the same time; kill is the
