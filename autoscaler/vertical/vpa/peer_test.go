@@ -112,9 +112,17 @@ func (p *pair) compare(at time.Time) {
 	p.compared++
 }
 
+// seeds is how many random histories a test compares: a fifth under the race detector.
+func seeds(n uint64) uint64 {
+	if raceEnabled {
+		return n / 5
+	}
+	return n
+}
+
 // TestPeerRandom feeds random usage with gaps, repetitions, steps back in time and kills.
 func TestPeerRandom(t *testing.T) {
-	for seed := range uint64(60) {
+	for seed := range seeds(60) {
 		random := rand.New(rand.NewPCG(seed, 7))
 		o := vpa.DefaultOptions()
 		o.Containers = 1 + random.IntN(4)
@@ -181,7 +189,7 @@ func TestPeerRealSeries(t *testing.T) {
 
 // TestPeerHistogram compares histograms alone, with values and weights that no sample has.
 func TestPeerHistogram(t *testing.T) {
-	for seed := range uint64(50) {
+	for seed := range seeds(50) {
 		random := rand.New(rand.NewPCG(seed, 11))
 		options, err := util.NewExponentialHistogramOptions(1000, 0.01, 1.05, 1e-4)
 		require.NoError(t, err)
