@@ -1,6 +1,7 @@
 package workload
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -271,8 +272,10 @@ func (c *Controller) publish(ctx context.Context, policy *v1alpha1.WorkloadAutos
 		c.deps.Metrics.records.Inc()
 	}
 	if novelty.Different {
-		c.deps.Logger.Info("decision", "namespace", record.Namespace, "name", record.Name, "direction", record.Direction, "outcome", record.Outcome,
-			"current", record.CurrentReplicas, "desired", record.DesiredReplicas, "reason", record.Reason)
+		// By other names than the record's: this process' own log may be collected under the same service name, and who asks for
+		// records must not get each decision twice.
+		c.deps.Logger.Info("decision", "policy", record.Namespace+"/"+record.Name, "about", cmp.Or(string(record.Direction), "Horizontal"),
+			"result", record.Outcome, "current", record.CurrentReplicas, "desired", record.DesiredReplicas, "because", record.Reason)
 	}
 	if reason := eventReason(&record, before, novelty); reason != "" {
 		c.events.add(policy, reason, &record)
