@@ -14,6 +14,7 @@ import (
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/decision"
+	"github.com/yagura-dev/yagura/autoscaler/sizing"
 	"github.com/yagura-dev/yagura/autoscaler/usage"
 	"github.com/yagura-dev/yagura/autoscaler/vertical"
 	"github.com/yagura-dev/yagura/autoscaler/vpa"
@@ -134,7 +135,24 @@ func (p *vpas) Usage(ctx context.Context, v *vpav1.VerticalPodAutoscaler) (vpa.U
 		if container == nil || reading.State == decision.Missing {
 			continue
 		}
-		container[key.Resource] = vpa.Reading{Estimate: reading.Estimate, Fresh: reading.State == decision.Fresh}
+		container[key.Resource] = vpa.Reading{Estimate: trusted(&reading, sizable.Template, key), Fresh: reading.State == decision.Fresh}
 	}
 	return u, nil
+}
+
+// trusted bounds an estimate by how far it can be trusted, as the sizes of a policy are: whoever applies the recommendation does not
+// ask.
+func trusted(r *sizing.Reading, template *corev1.PodTemplateSpec, key sizing.Key) vertical.Estimate {
+	var declared float64
+	for i := range template.Spec.Containers {
+		if c := &template.Spec.Containers[i]; c.Name == key.Container {
+			quantity := c.Resources.Requests[key.Resource]
+			declared = quantity.AsApproximateFloat64()
+		}
+	}
+	e := r.Estimate
+	least, most := sizing.Trusted(&e, e.Target, declared, r.Usage)
+	e.Target = min(max(e.Target, least), most)
+	e.Lower, e.Upper = min(e.Lower, e.Target), max(e.Upper, e.Target)
+	return e
 }

@@ -2,45 +2,38 @@ package autoscaler
 
 import (
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	clocktesting "k8s.io/utils/clock/testing"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
-	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
-	"github.com/yagura-dev/yagura/autoscaler/vpa"
+	"github.com/yagura-dev/yagura/autoscaler/sizing"
+	"github.com/yagura-dev/yagura/autoscaler/vertical"
 )
 
-// askedMapper counts how often it is asked what the cluster serves.
-type askedMapper struct {
-	meta.RESTMapper
-	asked int
-}
-
-func (m *askedMapper) RESTMapping(kind schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
-	m.asked++
-	return m.RESTMapper.RESTMapping(kind, versions...)
-}
-
-// A pod waits while the webhook finds out who sizes it.
-func TestAReviewAsksNobodyWhoSizesATarget(t *testing.T) {
-	m := &askedMapper{RESTMapper: meta.NewDefaultRESTMapper(nil)}
-	now := clocktesting.NewFakeClock(time.Unix(1e9, 0))
-	objects := vpa.NewObjects(nil, m, now)
-	webhook := &vpas{objects: knownVPAs{objects}}
-	policy := &v1alpha1.WorkloadAutoscaler{Spec: v1alpha1.WorkloadAutoscalerSpec{TargetRef: v1alpha1.TargetReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "web"}}}
-	_, err := webhook.owner(t.Context(), policy)
-	require.Error(t, err, "what is not known is not nobody")
-	assert.Zero(t, m.asked)
-
-	_, err = objects.List(t.Context()) // what runs beside it
-	require.NoError(t, err)
-	now.Step(time.Hour)
-	owner, err := webhook.owner(t.Context(), policy)
-	require.NoError(t, err)
-	assert.Empty(t, owner)
-	assert.Equal(t, 1, m.asked)
+func TestWhatIsRecommendedToOthersWaitsForConfidence(t *testing.T) {
+	const mi = 1 << 20
+	template := &corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Resources: corev1.ResourceRequirements{
+		Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("128Mi")}}}}}}
+	key := sizing.Key{Role: sizing.DefaultRole, Container: "app", Resource: corev1.ResourceMemory}
+	tests := map[string]struct {
+		estimate vertical.Estimate
+		usage    float64
+		want     float64
+	}{
+		"a few samples ask for much":   {vertical.Estimate{Target: 986 * mi, Floor: 84 * mi}, 82 * mi, 128 * mi},
+		"a few samples ask for little": {vertical.Estimate{Target: 10 * mi}, 8 * mi, 128 * mi},
+		"what is used":                 {vertical.Estimate{Target: 986 * mi, Floor: 84 * mi}, 400 * mi, 600 * mi},
+		"a kill":                       {vertical.Estimate{Target: 986 * mi, Floor: 300 * mi}, 82 * mi, 300 * mi},
+		"a long history":               {vertical.Estimate{Target: 986 * mi, Floor: 84 * mi, Confidence: 1}, 82 * mi, 986 * mi},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			tc.estimate.Lower, tc.estimate.Upper = tc.estimate.Target/2, tc.estimate.Target*2
+			e := trusted(&sizing.Reading{Estimate: tc.estimate, Usage: tc.usage}, template, key)
+			assert.Equal(t, tc.want, e.Target)
+			assert.LessOrEqual(t, e.Lower, e.Target)
+			assert.GreaterOrEqual(t, e.Upper, e.Target)
+		})
+	}
 }

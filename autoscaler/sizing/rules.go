@@ -8,6 +8,7 @@ import (
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/decision"
+	"github.com/yagura-dev/yagura/autoscaler/vertical"
 )
 
 // sizeRule is one step of what is decided about a size. It looks at the request that the rules before it arrived at and says what
@@ -95,19 +96,28 @@ const earlyMargin = 1.5
 // measured is free; growth for what a model expects beyond that is limited alike, since a model that saw a few samples has wide
 // margins.
 func confidence(rule string, s *size) {
-	missing := 1 - s.reading.Confidence
-	missing *= missing
-	if floor := min(s.declared*missing, s.before); s.value < floor {
+	least, most := Trusted(&s.reading.Estimate, s.value, s.declared, s.reading.Usage)
+	if floor := min(least, s.before); s.value < floor {
 		s.change(rule, "ShortHistory", floor, fmt.Sprintf("confidence is %s, so no less than %s of the declared %s",
-			percent(s.reading.Confidence), percent(missing), text(s.resource(), s.declared)))
+			percent(s.reading.Confidence), percent(untrusted(s.reading.Confidence)), text(s.resource(), s.declared)))
 	}
-	// The floor is what was measured, too, and with it what a kill showed to be not enough.
-	measured := max(s.declared, earlyMargin*s.reading.Usage, s.reading.Floor)
 	// Not less than the request before either, or it would come and go with every sample.
-	if ceiling := max(s.before, measured+(s.value-measured)*(1-missing)); s.value > ceiling {
+	if ceiling := max(s.before, most); s.value > ceiling {
 		s.change(rule, "ShortHistory", ceiling, fmt.Sprintf("confidence is %s, so no more than %s by a usage of %s",
 			percent(s.reading.Confidence), text(s.resource(), ceiling), text(s.resource(), s.reading.Usage)))
 	}
+}
+
+// untrusted is the square of what is missing to full confidence.
+func untrusted(confidence float64) float64 { return (1 - confidence) * (1 - confidence) }
+
+// Trusted are the smallest and the largest request that may be asked for by an estimate, by how far it can be trusted: by the request
+// that a manifest declares, 0 for none, and the newest usage, all in cores or bytes. What was measured, a kill among it, is trusted in
+// any case: it is in the estimate's floor.
+func Trusted(e *vertical.Estimate, asked, declared, usage float64) (least, most float64) {
+	missing := untrusted(e.Confidence)
+	measured := max(declared, earlyMargin*usage, e.Floor)
+	return declared * missing, max(measured, measured+(asked-measured)*(1-missing))
 }
 
 // holdCPU keeps the CPU of pods as it is where more load is met with replicas. What is published stands only as far as a pod has it in
