@@ -101,11 +101,9 @@ func (w *watch) remember(policies []v1alpha1.WorkloadAutoscaler, now time.Time) 
 		since, ok := before[p.UID]
 		if !ok {
 			since = now
-			// The condition is older than this process when another one wrote it.
-			for _, c := range p.Status.Conditions {
-				if c.Type == v1alpha1.Sized && c.LastTransitionTime.After(p.CreationTimestamp.Time) && c.LastTransitionTime.Time.Before(now) {
-					since = c.LastTransitionTime.Time
-				}
+			// There may have been sizes before this process: pods that came while no webhook answered are then known by their age.
+			if published := p.Status.Vertical.SizesSince; published != nil && published.Time.Before(now) {
+				since = published.Time
 			}
 		}
 		w.sized[p.UID] = since

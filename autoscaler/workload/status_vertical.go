@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -19,8 +20,15 @@ func (m *verticalMemory) status(record *decision.Record, target v1alpha1.TargetR
 		Containers: sizing.ToStatus(m.sizes), PodsSized: m.sized, PodsTotal: m.total,
 		Outcome: string(record.Outcome), Reason: record.Reason, LastResizeTime: m.lastResize, References: m.references,
 	}
+	if len(s.Containers) > 0 {
+		at := metav1.NewTime(record.Time.Truncate(time.Second))
+		s.SizesSince = &at
+	}
 	if before == nil || !before.About(target) {
 		return s
+	}
+	if before.SizesSince != nil {
+		s.SizesSince = before.SizesSince
 	}
 	if s.References == nil {
 		// They outlive an evaluation that could not read its target.

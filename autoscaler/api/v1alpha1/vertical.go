@@ -294,6 +294,11 @@ type VerticalStatus struct {
 	// +listMapKey=role
 	Containers []ContainerSizeStatus `json:"containers,omitempty"`
 
+	// SizesSince is when there first were sizes for the target. Pods that were created later should have had theirs from the
+	// beginning.
+	// +optional
+	SizesSince *metav1.Time `json:"sizesSince,omitempty"`
+
 	// PodsSized is how many of the target's pods have the sizes, of PodsTotal.
 	// +optional
 	PodsSized int32 `json:"podsSized"`

@@ -540,6 +540,10 @@ func (in *VerticalStatus) DeepCopyInto(out *VerticalStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.SizesSince != nil {
+		in, out := &in.SizesSince, &out.SizesSince
+		*out = (*in).DeepCopy()
+	}
 	if in.LastResizeTime != nil {
 		in, out := &in.LastResizeTime, &out.LastResizeTime
 		*out = (*in).DeepCopy()
