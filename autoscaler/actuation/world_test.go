@@ -184,7 +184,7 @@ func (w *world) pod(name string) *corev1.Pod {
 
 func (w *world) eventually(what string, holds func() bool) {
 	w.Helper()
-	require.Eventually(w, holds, 30*time.Second, 50*time.Millisecond, what)
+	require.Eventually(w, holds, 2*time.Minute, 50*time.Millisecond, what)
 }
 
 func (w *world) readyPods(app string, n int) []*corev1.Pod {

@@ -121,7 +121,7 @@ func (c *cluster) installVPA() {
 
 func (c *cluster) eventually(what string, holds func() bool) {
 	c.t.Helper()
-	require.Eventually(c.t, holds, 30*time.Second, 50*time.Millisecond, what)
+	require.Eventually(c.t, holds, 2*time.Minute, 50*time.Millisecond, what)
 }
 
 func (c *cluster) create(name, recommender string, edit func(*vpav1.VerticalPodAutoscaler)) {

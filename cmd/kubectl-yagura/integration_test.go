@@ -81,7 +81,7 @@ func (w *world) apply(text []byte) {
 
 func (w *world) served(list client.ObjectList) {
 	w.t.Helper()
-	require.Eventually(w.t, func() bool { return w.client.List(w.t.Context(), list) == nil }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(w.t, func() bool { return w.client.List(w.t.Context(), list) == nil }, 2*time.Minute, 50*time.Millisecond)
 }
 
 // plugin runs a command line on the test's namespace.
