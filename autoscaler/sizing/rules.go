@@ -103,8 +103,12 @@ func confidence(rule string, s *size) {
 	}
 	// Not less than the request before either, or it would come and go with every sample.
 	if ceiling := max(s.before, most); s.value > ceiling {
-		s.change(rule, "ShortHistory", ceiling, fmt.Sprintf("confidence is %s, so no more than %s by a usage of %s",
-			percent(s.reading.Confidence), text(s.resource(), ceiling), text(s.resource(), s.reading.Usage)))
+		reason := fmt.Sprintf("confidence is %s, so no more than %s by a usage of %s",
+			percent(s.reading.Confidence), text(s.resource(), ceiling), text(s.resource(), s.reading.Usage))
+		if s.urgent {
+			reason = "killed for memory; " + reason
+		}
+		s.change(rule, "ShortHistory", ceiling, reason)
 	}
 }
 
