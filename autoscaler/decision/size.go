@@ -68,8 +68,6 @@ const (
 	Evict Method = "Evict"
 	// Surge rolls the workload out, so that the new pod is ready before the old one goes.
 	Surge Method = "Surge"
-	// Create sizes a pod that is being created.
-	Create Method = "Create"
 )
 
 // Result is what came of an action on a pod.

@@ -65,12 +65,6 @@ func (f *Feeder) View(id ID, now time.Time) (View, bool) {
 	return v, true
 }
 
-// Estimates returns the readings of a registration alone.
-func (f *Feeder) Estimates(id ID, now time.Time) (map[sizing.Key]sizing.Reading, bool) {
-	v, ok := f.View(id, now)
-	return v.Readings, ok
-}
-
 // keys are what a registration has estimates of: the containers of the template and of the pods, and those that ran earlier while there
 // is neither.
 func (w *workload) keys(s *subscription) []sizing.Key {
