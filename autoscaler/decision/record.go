@@ -129,6 +129,14 @@ type Record struct {
 	Sizes     []Size      `json:"sizes,omitempty"`
 	Pods      []PodAction `json:"pods,omitempty"`
 
+	// Direction is Nodes when the decision is about nodes. Then these say what was decided, Verdicts hold what the rules said
+	// about the policy as a whole, Namespace is empty, and the replicas are the policy's nodes.
+	NodeActions []NodeAction `json:"nodeActions,omitempty"`
+	NodeCost    *NodeCost    `json:"nodeCost,omitempty"`
+	// WithoutNode are at most 50 of WithoutNodeCount pods.
+	WithoutNode      []PodWithoutNode `json:"withoutNode,omitempty"`
+	WithoutNodeCount int              `json:"withoutNodeCount,omitempty"`
+
 	// EqualTicks is how many evaluations since the previous record of this policy came to the same decision as that record
 	// and were not recorded themselves. The records and their EqualTicks together account for every evaluation.
 	EqualTicks int64 `json:"equalTicks"`

@@ -14,12 +14,17 @@ func GroupVersion() schema.GroupVersion {
 	return schema.GroupVersion{Group: GroupName, Version: "v1alpha1"}
 }
 
-// WorkloadAutoscalerKind is the kind of WorkloadAutoscaler.
-const WorkloadAutoscalerKind = "WorkloadAutoscaler"
+// The kinds of this package.
+const (
+	WorkloadAutoscalerKind = "WorkloadAutoscaler"
+	NodePolicyKind         = "NodePolicy"
+	NodeClaimKind          = "NodeClaim"
+)
 
 // AddToScheme makes the resources of this package known to a scheme.
 func AddToScheme(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion(), &WorkloadAutoscaler{}, &WorkloadAutoscalerList{})
+	scheme.AddKnownTypes(GroupVersion(), &WorkloadAutoscaler{}, &WorkloadAutoscalerList{},
+		&NodePolicy{}, &NodePolicyList{}, &NodeClaim{}, &NodeClaimList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion())
 	return nil
 }

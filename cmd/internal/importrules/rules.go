@@ -10,6 +10,7 @@ const (
 	embedding = "only query/server serves the interface"
 	small     = "the node agent stays small"
 	beside    = "what is read, done and told is put together by the loop and the composition, and does not know of each other"
+	inward    = "the planner knows of nobody, decisions know the planner, and only the loop and the composition know all of them"
 	pure      = "decision logic is pure: values and a clock in, values with reasons out"
 	coding    = "the line codec is pure: bytes in, bytes out"
 	store     = "the block store knows no other room, no query language, no HTTP and no wire format"
@@ -40,7 +41,9 @@ var rules = depguard.LinterSettings{
 		"k8s.io/apiserver":                      "its etcd version clashes with Loki's",
 	}),
 	"pure-decisions": rule([]string{"**/autoscaler/horizontal/**", "**/autoscaler/decision/**", "**/autoscaler/vertical/**",
-		"**/autoscaler/sizing/**", "**/autoscaler/balance/**", "**/autoscaler/replay/**", "**/autoscaler/export/**", "!$test"}, map[string]string{
+		"**/autoscaler/sizing/**", "**/autoscaler/balance/**", "**/autoscaler/replay/**", "**/autoscaler/export/**",
+		"**/autoscaler/cluster/**", "**/autoscaler/disruption/**", "**/autoscaler/consolidation/**", "**/autoscaler/repair/**",
+		"**/autoscaler/upgrade/**", "!$test"}, map[string]string{
 		"net/http":                         pure,
 		"k8s.io/client-go":                 pure,
 		"sigs.k8s.io/controller-runtime":   pure,
@@ -56,6 +59,30 @@ var rules = depguard.LinterSettings{
 		module + "/autoscaler/usage":     beside,
 		module + "/autoscaler/vpa":       beside,
 		module + "/autoscaler/journal":   beside,
+	}),
+	"planner": rule([]string{"**/autoscaler/cluster/**", "!$test"}, map[string]string{
+		module + "/autoscaler/disruption":    inward,
+		module + "/autoscaler/consolidation": inward,
+		module + "/autoscaler/repair":        inward,
+		module + "/autoscaler/upgrade":       inward,
+		module + "/autoscaler/provider":      inward,
+		module + "/autoscaler/claim":         inward,
+		module + "/autoscaler/drain":         inward,
+		module + "/autoscaler/nodes":         inward,
+	}),
+	"node-decisions": rule([]string{"**/autoscaler/disruption/**", "**/autoscaler/consolidation/**", "**/autoscaler/repair/**", "**/autoscaler/upgrade/**", "!$test"}, map[string]string{
+		module + "/autoscaler/provider": inward,
+		module + "/autoscaler/claim":    inward,
+		module + "/autoscaler/drain":    inward,
+		module + "/autoscaler/nodes":    inward,
+	}),
+	"node-parts": rule([]string{"**/autoscaler/provider/**", "**/autoscaler/claim/**", "**/autoscaler/drain/**", "!$test"}, map[string]string{
+		module + "/autoscaler/workload":      inward,
+		module + "/autoscaler/nodes":         inward,
+		module + "/autoscaler/consolidation": inward,
+		module + "/autoscaler/repair":        inward,
+		module + "/autoscaler/upgrade":       inward,
+		module + "/autoscaler/journal":       beside,
 	}),
 	// Its recommender is the yardstick of tests; what runs is our own.
 	"vpa-peer": rule([]string{"**/autoscaler/**", "!$test"}, map[string]string{
