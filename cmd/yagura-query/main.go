@@ -6,7 +6,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"os"
 
@@ -21,6 +20,7 @@ func main() { lifecycle.Main(newCommand()) }
 
 type options struct {
 	config, data, http, otlpGRPC, otlpHTTP string
+	autoscalerURL                          string
 	log                                    lifecycle.LogFlags
 }
 
@@ -28,7 +28,7 @@ func newCommand() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
 		Use: "yagura-query", Short: "Yagura's query service", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.config, "config", "", "YAML file; this command reads its query section")
@@ -36,11 +36,13 @@ func newCommand() *cobra.Command {
 	f.StringVar(&o.http, "http", "127.0.0.1:9428", "address of the web interface and the HTTP APIs")
 	f.StringVar(&o.otlpGRPC, "otlp-grpc", "127.0.0.1:4317", `address of the OTLP gRPC receiver, or "off"`)
 	f.StringVar(&o.otlpHTTP, "otlp-http", "127.0.0.1:4318", `address of the OTLP HTTP receiver, or "off"; --http takes OTLP too`)
+	f.StringVar(&o.autoscalerURL, "autoscaler-url", "", "the autoscaler, for what it alone knows of the nodes; a headless Service's name finds the replica that leads")
 	o.log.Register(f)
 	return cmd
 }
 
-func (o options) run(ctx context.Context) (err error) {
+func (o options) run(cmd *cobra.Command) (err error) {
+	ctx := cmd.Context()
 	logger, err := o.log.Logger(os.Stderr)
 	if err != nil {
 		return err
@@ -52,6 +54,9 @@ func (o options) run(ctx context.Context) (err error) {
 	cfg := queryservice.DefaultConfig()
 	if err := file.Decode(config.Query, &cfg); err != nil {
 		return err
+	}
+	if cmd.Flags().Changed("autoscaler-url") {
+		cfg.Autoscaler.URL = o.autoscalerURL
 	}
 	reg := lifecycle.Registry("query")
 

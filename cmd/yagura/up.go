@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -111,6 +110,14 @@ func (o *upOptions) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return errors.Join(err, lis.Close())
 	}
+	// The query service asks the autoscaler as it would from another machine.
+	var probes net.Listener
+	if s.autoscaler.Kubeconfig != "" {
+		if probes, err = lifecycle.Listen(ctx, "autoscaler", "127.0.0.1:0"); err != nil {
+			return errors.Join(err, lis.Close())
+		}
+		s.query.Autoscaler.URL = "http://" + probes.Addr().String()
+	}
 	reg := lifecycle.Registry("yagura")
 
 	query, err := queryservice.Open(ctx, s.query, filepath.Join(o.data, "query"), logger.With("part", "query"), reg)
@@ -128,11 +135,11 @@ func (o *upOptions) run(cmd *cobra.Command) (err error) {
 
 	stages := append([][]lifecycle.Part{query.Parts(queryservice.Listeners{HTTP: lis, OTLPGRPC: rpc})}, collector.Stages()...)
 	if s.autoscaler.Kubeconfig != "" {
-		part, err := o.autoscaler(s.autoscaler, s.agent, lis.Addr(), logger.With("part", "autoscaler"), reg)
+		parts, err := o.autoscaler(s.autoscaler, s.agent, lis.Addr(), probes, logger.With("part", "autoscaler"), reg)
 		if err != nil {
-			return errors.Join(err, lis.Close())
+			return errors.Join(err, lis.Close(), probes.Close())
 		}
-		stages = append(stages, []lifecycle.Part{part})
+		stages = append(stages, parts)
 	}
 	logger.Info("listening", "url", "http://"+loopback(lis.Addr()), "otlp_grpc", s.agent.OTLP.GRPC, "otlp_http", s.agent.OTLP.HTTP)
 	return lifecycle.Group{Logger: logger, Stages: stages}.Run(ctx)
@@ -140,17 +147,17 @@ func (o *upOptions) run(cmd *cobra.Command) (err error) {
 
 // autoscaler reads from our own query service, and sends its records into our own
 // collector, as any application would.
-func (o *upOptions) autoscaler(cfg autoscaler.Config, collector agent.Config, query net.Addr, logger *slog.Logger, reg prometheus.Registerer) (lifecycle.Part, error) {
+func (o *upOptions) autoscaler(cfg autoscaler.Config, collector agent.Config, query net.Addr, probes net.Listener, logger *slog.Logger, reg *prometheus.Registry) ([]lifecycle.Part, error) {
 	cfg.Signal.URL = "http://" + loopback(query)
 	cfg.Journal.Endpoint = collector.OTLP.GRPC
 	if cfg.Journal.Endpoint == "" {
-		return lifecycle.Part{}, errors.New("--otlp-grpc: the autoscaler sends its records there, so it cannot be off together with --kubeconfig")
+		return nil, errors.New("--otlp-grpc: the autoscaler sends its records there, so it cannot be off together with --kubeconfig")
 	}
 	a, err := autoscaler.New(cfg, logger, reg)
 	if err != nil {
-		return lifecycle.Part{}, fmt.Errorf("create the autoscaler: %w", err)
+		return nil, fmt.Errorf("create the autoscaler: %w", err)
 	}
-	return lifecycle.Part{Name: "autoscaler", Run: func(ctx context.Context) error { return a.Run(ctx) }}, nil
+	return []lifecycle.Part{lifecycle.Health(probes, a.Handler(), reg), {Name: "autoscaler", Run: a.Run}}, nil
 }
 
 // loopback is where a listener is reached from this process: one that listens on

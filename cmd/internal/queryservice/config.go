@@ -37,6 +37,8 @@ type Config struct {
 	Tempo   tempo.Config    `json:"tempo"`
 
 	SpanMetrics spanmetrics.Config `json:"spanMetrics"`
+
+	Autoscaler server.AutoscalerConfig `json:"autoscaler"`
 }
 
 // DefaultConfig is the configuration of an empty file. Logs and spans are kept for
@@ -51,6 +53,7 @@ func DefaultConfig() Config {
 		Traces:      traces.DefaultConfig(),
 		Tempo:       tempo.DefaultConfig(),
 		SpanMetrics: spanmetrics.DefaultConfig(),
+		Autoscaler:  server.DefaultAutoscalerConfig(),
 	}
 	c.Store.Retention.MaxAge = model.Duration(15 * 24 * time.Hour)
 	return c
@@ -65,7 +68,7 @@ func (c Config) Validate() error {
 	}{
 		{"server", c.Server.Validate}, {"ingest", c.Ingest.Validate}, {"metrics", c.Metrics.Validate},
 		{"store", c.Store.Validate}, {"logs", c.Logs.Validate}, {"traces", c.Traces.Validate},
-		{"tempo", c.Tempo.Validate}, {"spanMetrics", c.SpanMetrics.Validate},
+		{"tempo", c.Tempo.Validate}, {"spanMetrics", c.SpanMetrics.Validate}, {"autoscaler", c.Autoscaler.Validate},
 	} {
 		if err := section.validate(); err != nil {
 			errs = append(errs, fmt.Errorf("query.%s: %w", section.name, err))

@@ -37,6 +37,8 @@ type Service struct {
 	ingester *ingest.Ingester
 	traces   *traces.API
 	server   *server.Server
+
+	autoscaler *server.Autoscaler
 }
 
 // Open opens the stores below data and wires everything; nothing listens yet.
@@ -95,12 +97,14 @@ func Open(ctx context.Context, cfg Config, data string, logger *slog.Logger, reg
 	if err != nil {
 		return nil, fmt.Errorf("create the TraceQL API: %w", err)
 	}
+	s.autoscaler = server.NewAutoscaler(cfg.Autoscaler)
 	mounts := []server.Mount{
 		{Prefix: "", Routes: s.ingester},
 		{Prefix: "/prometheus", Routes: s.samples},
 		{Prefix: "/loki", Routes: logsAPI},
 		{Prefix: "/jaeger", Routes: s.traces},
 		{Prefix: "/tempo", Routes: tempoAPI},
+		{Prefix: "/api/v1", Routes: s.autoscaler},
 	}
 	if cfg.AdminAPI {
 		mounts = append(mounts, server.Mount{Prefix: "/api/v1", Routes: &admin{data: data, rows: s.rows, samples: s.samples, now: time.Now}})
@@ -128,6 +132,9 @@ func (s *Service) Close() error {
 	var errs []error
 	if s.tailers != nil {
 		s.tailers.Close() // the server does not wait for connections that became WebSockets
+	}
+	if s.autoscaler != nil {
+		s.autoscaler.Close()
 	}
 	if s.samples != nil {
 		errs = append(errs, s.samples.Close())
