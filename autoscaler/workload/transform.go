@@ -15,8 +15,8 @@ import (
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 )
 
-// CachedObjects says what the cache holds and what it leaves out: a pod is kept for its labels, sizes and readiness, which is a
-// small part of it, and of a workload only its number of replicas, its selector and what decides about the sizes of its pods.
+// CachedObjects says what the cache holds and what it leaves out: a pod is kept for its labels, sizes, readiness and for where it may
+// run, and of a workload only its number of replicas, its selector and what decides about the sizes and places of its pods.
 func CachedObjects() map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
 		&v1alpha1.WorkloadAutoscaler{}:           {Transform: transform(func(*v1alpha1.WorkloadAutoscaler) {})},
@@ -50,14 +50,18 @@ func transform[T any, P object[T]](slim func(P)) toolscache.TransformFunc {
 	}
 }
 
-// safeToEvict is the annotation by which cluster-autoscaler leaves a pod where it is.
-const safeToEvict = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+const (
+	// safeToEvict is the annotation by which cluster-autoscaler leaves a pod where it is, doNotDisrupt Karpenter's.
+	safeToEvict  = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+	doNotDisrupt = "karpenter.sh/do-not-disrupt"
+)
 
-// keptAnnotations are ours, and those of others that say what must not be done.
+// keptAnnotations are ours, and those of others that say what must not be done, or to whom first.
 func keptAnnotations(all map[string]string) map[string]string {
 	var kept map[string]string
 	for name, value := range all {
-		if strings.HasPrefix(name, v1alpha1.GroupName+"/") || name == safeToEvict || name == corev1.MirrorPodAnnotationKey {
+		if strings.HasPrefix(name, v1alpha1.GroupName+"/") || name == safeToEvict || name == doNotDisrupt || name == corev1.MirrorPodAnnotationKey ||
+			name == corev1.PodDeletionCost {
 			if kept == nil {
 				kept = map[string]string{}
 			}
@@ -73,20 +77,27 @@ func slimHPA(h *autoscalingv2.HorizontalPodAutoscaler) {
 }
 
 func slimPod(p *corev1.Pod) {
-	p.Spec = corev1.PodSpec{
+	spec := corev1.PodSpec{
 		Containers: slimContainers(p.Spec.Containers), InitContainers: slimContainers(p.Spec.InitContainers), Resources: p.Spec.Resources,
 		Overhead: p.Spec.Overhead, NodeName: p.Spec.NodeName, TerminationGracePeriodSeconds: p.Spec.TerminationGracePeriodSeconds, OS: p.Spec.OS,
 	}
+	keepPlacement(&p.Spec, &spec)
+	p.Spec = spec
 	status := corev1.PodStatus{
 		Phase: p.Status.Phase, StartTime: p.Status.StartTime, QOSClass: p.Status.QOSClass, ObservedGeneration: p.Status.ObservedGeneration,
 		ContainerStatuses: slimStatuses(p.Status.ContainerStatuses), InitContainerStatuses: slimStatuses(p.Status.InitContainerStatuses),
 		AllocatedResources: p.Status.AllocatedResources, Resources: p.Status.Resources,
+		NominatedNodeName: p.Status.NominatedNodeName, ResourceClaimStatuses: p.Status.ResourceClaimStatuses,
 	}
 	for _, c := range p.Status.Conditions {
 		switch c.Type {
 		case corev1.PodReady:
 			// What an unready pod waits for changes often and decides nothing.
 			status.Conditions = append(status.Conditions, corev1.PodCondition{Type: c.Type, Status: c.Status, LastTransitionTime: c.LastTransitionTime})
+		case corev1.PodScheduled:
+			if c.Status != corev1.ConditionTrue { // else spec.nodeName says it
+				status.Conditions = append(status.Conditions, corev1.PodCondition{Type: c.Type, Status: c.Status, Reason: c.Reason, LastTransitionTime: c.LastTransitionTime})
+			}
 		case corev1.PodResizePending, corev1.PodResizeInProgress:
 			status.Conditions = append(status.Conditions, c)
 		}
@@ -110,7 +121,7 @@ func slimContainers(containers []corev1.Container) []corev1.Container {
 	slim := make([]corev1.Container, len(containers))
 	for i, c := range containers {
 		slim[i] = corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy, ResizePolicy: c.ResizePolicy,
-			Resources: corev1.ResourceRequirements{Requests: c.Resources.Requests, Limits: c.Resources.Limits}}
+			Resources: c.Resources, Ports: hostPorts(c.Ports)}
 	}
 	return slim
 }
@@ -169,42 +180,33 @@ func slimCronJob(c *batchv1.CronJob) {
 // slimTemplate keeps what sizes depend on: the containers' resources, the flags and variables by which a runtime is told, where pods
 // may go, and what the scopes of quotas ask about.
 func slimTemplate(t *corev1.PodTemplateSpec) corev1.PodTemplateSpec {
-	spec := &t.Spec
-	return corev1.PodTemplateSpec{
-		ObjectMeta: metav1.ObjectMeta{Labels: t.Labels, Annotations: keptAnnotations(t.Annotations)},
-		Spec: corev1.PodSpec{
-			Containers: templateContainers(spec.Containers), InitContainers: templateContainers(spec.InitContainers), Resources: spec.Resources,
-			Overhead: spec.Overhead, NodeSelector: spec.NodeSelector, Affinity: nodeAffinity(spec.Affinity), Tolerations: spec.Tolerations,
-			RestartPolicy: spec.RestartPolicy, RuntimeClassName: spec.RuntimeClassName, OS: spec.OS,
-			PriorityClassName: spec.PriorityClassName, ActiveDeadlineSeconds: spec.ActiveDeadlineSeconds,
-		},
+	spec := corev1.PodSpec{
+		Containers: templateContainers(t.Spec.Containers), InitContainers: templateContainers(t.Spec.InitContainers), Resources: t.Spec.Resources,
+		Overhead: t.Spec.Overhead, RestartPolicy: t.Spec.RestartPolicy, OS: t.Spec.OS, ActiveDeadlineSeconds: t.Spec.ActiveDeadlineSeconds,
 	}
-}
-
-func nodeAffinity(a *corev1.Affinity) *corev1.Affinity {
-	if a == nil || a.NodeAffinity == nil {
-		return nil
-	}
-	return &corev1.Affinity{NodeAffinity: a.NodeAffinity}
+	keepPlacement(&t.Spec, &spec)
+	return corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: t.Labels, Annotations: keptAnnotations(t.Annotations)}, Spec: spec}
 }
 
 func templateContainers(containers []corev1.Container) []corev1.Container {
 	slim := make([]corev1.Container, len(containers))
 	for i, c := range containers {
 		slim[i] = corev1.Container{Name: c.Name, Image: c.Image, Command: c.Command, Args: c.Args, RestartPolicy: c.RestartPolicy,
-			ResizePolicy: c.ResizePolicy, Resources: c.Resources, Env: c.Env, EnvFrom: c.EnvFrom}
+			ResizePolicy: c.ResizePolicy, Resources: c.Resources, Env: c.Env, EnvFrom: c.EnvFrom, Ports: hostPorts(c.Ports)}
 	}
 	return slim
 }
 
-// slimNode keeps what pods could have there.
+// slimNode keeps what pods could have there, and how the node fares. When a condition was reported last is left out: it changes every
+// few minutes and decides nothing, since a node that is silent is told by its Lease.
 func slimNode(n *corev1.Node) {
-	n.Spec = corev1.NodeSpec{Unschedulable: n.Spec.Unschedulable, Taints: n.Spec.Taints}
-	status := corev1.NodeStatus{Allocatable: n.Status.Allocatable}
+	n.Spec = corev1.NodeSpec{Unschedulable: n.Spec.Unschedulable, Taints: n.Spec.Taints, ProviderID: n.Spec.ProviderID}
+	status := corev1.NodeStatus{
+		Capacity: n.Status.Capacity, Allocatable: n.Status.Allocatable, DeclaredFeatures: n.Status.DeclaredFeatures,
+		NodeInfo: corev1.NodeSystemInfo{KubeletVersion: n.Status.NodeInfo.KubeletVersion, OSImage: n.Status.NodeInfo.OSImage},
+	}
 	for _, c := range n.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status}}
-		}
+		status.Conditions = append(status.Conditions, corev1.NodeCondition{Type: c.Type, Status: c.Status, Reason: c.Reason, LastTransitionTime: c.LastTransitionTime})
 	}
 	n.Status = status
 }

@@ -68,7 +68,7 @@ func TestPodsThatEndedNeedNoSize(t *testing.T) {
 func TestCachedTemplatesKeepWhatSizesDependOn(t *testing.T) {
 	template := corev1.PodTemplateSpec{Spec: corev1.PodSpec{
 		PriorityClassName: "high", OS: &corev1.PodOS{Name: corev1.Windows},
-		Volumes: []corev1.Volume{{Name: "large"}}, InitContainers: []corev1.Container{},
+		Volumes: []corev1.Volume{{Name: "large", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{}}}}, InitContainers: []corev1.Container{},
 		Containers: []corev1.Container{{Name: "main", Args: []string{"-Xmx1g"},
 			Env:     []corev1.EnvVar{{Name: "JAVA_TOOL_OPTIONS", ValueFrom: &corev1.EnvVarSource{ConfigMapKeyRef: &corev1.ConfigMapKeySelector{Key: "k"}}}},
 			EnvFrom: []corev1.EnvFromSource{{ConfigMapRef: &corev1.ConfigMapEnvSource{}}}}}}}
