@@ -45,3 +45,24 @@ type PodWithoutNode struct {
 	Pod     string   `json:"pod"`
 	Reasons []string `json:"reasons"`
 }
+
+// sameNodes reports whether two records do the same to the same nodes and leave the same pods without one. Costs and texts follow from
+// that, or change without anything being decided.
+func sameNodes(a, b *Record) bool {
+	if len(a.NodeActions) != len(b.NodeActions) || len(a.WithoutNode) != len(b.WithoutNode) || a.WithoutNodeCount != b.WithoutNodeCount {
+		return false
+	}
+	for i := range a.NodeActions {
+		x, y := &a.NodeActions[i], &b.NodeActions[i]
+		if x.Action != y.Action || x.Node != y.Node || x.Claim != y.Claim || x.Offer != y.Offer || x.Zone != y.Zone || x.CapacityType != y.CapacityType ||
+			x.Code != y.Code || x.PodCount != y.PodCount {
+			return false
+		}
+	}
+	for i := range a.WithoutNode {
+		if a.WithoutNode[i].Pod != b.WithoutNode[i].Pod {
+			return false
+		}
+	}
+	return true
+}

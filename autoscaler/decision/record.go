@@ -194,5 +194,5 @@ func same(a, b *Record) bool {
 			return false
 		}
 	}
-	return sameSizes(a, b)
+	return sameSizes(a, b) && sameNodes(a, b)
 }
