@@ -4,10 +4,15 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/yagura-dev/yagura/autoscaler/fleet"
 )
 
 // explainOptions are the flags of `kubectl yagura explain`.
@@ -22,14 +27,20 @@ type explainOptions struct {
 func newExplain(now func() time.Time) *cobra.Command {
 	o := explainOptions{since: model.Duration(time.Hour), now: now}
 	cmd := &cobra.Command{
-		Use:   "explain NAME",
-		Short: "Say what a WorkloadAutoscaler does and why",
-		Long: `Says in sentences what a WorkloadAutoscaler saw and decided last: how many replicas
+		Use:   "explain NAME | node/NAME | pod/NAME",
+		Short: "Say what a WorkloadAutoscaler does, why a node is there and stays, where a pod will go",
+		Long: `Without a kind, says in sentences what a WorkloadAutoscaler saw and decided last: how many replicas
 its target has and should have, what its containers should request, and the reasons.
 With --query-url it adds the decisions of the last hour that changed something, from
-the records in the query service.`,
+the records in the query service.
+
+Of a node (or a NodeClaim, by its name) it says for what it was bought, and why it stays
+or what is about to happen to it; of a pod where it is, or why it has no node. With
+--query-url it asks the autoscaler what each rule said.`,
 		Example: `  kubectl yagura explain checkout -n shop
-  kubectl yagura explain checkout --query-url http://127.0.0.1:9428 --since 1d`,
+  kubectl yagura explain checkout --query-url http://127.0.0.1:9428 --since 1d
+  kubectl yagura explain node/default-7 --query-url http://127.0.0.1:9428
+  kubectl yagura explain pod/checkout-6d5b7c-x2x4k -n shop --query-url http://127.0.0.1:9428`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), cmd.OutOrStdout(), args[0])
@@ -55,6 +66,16 @@ func (o *explainOptions) run(ctx context.Context, out io.Writer, name string) er
 	if err != nil {
 		return err
 	}
+	switch kind, rest, typed := strings.Cut(name, "/"); {
+	case typed && slices.Contains([]string{"node", "nodes", "no", "nodeclaim", "nodeclaims", "nc"}, kind):
+		return o.node(ctx, out, reader, rest)
+	case typed && slices.Contains([]string{"pod", "pods", "po"}, kind):
+		return o.pod(ctx, out, reader, namespace, rest)
+	case typed && slices.Contains([]string{"workloadautoscaler", "workloadautoscalers", "wa"}, kind):
+		name = rest
+	case typed:
+		return fmt.Errorf("%s: cannot explain a %s; node/, pod/ or the name of a WorkloadAutoscaler", name, kind)
+	}
 	policy, err := readPolicy(ctx, reader, namespace, name)
 	if err != nil {
 		return err
@@ -71,4 +92,41 @@ func (o *explainOptions) run(ctx context.Context, out io.Writer, name string) er
 	}
 	_, err = io.WriteString(out, "\n"+history(records, o.since))
 	return err
+}
+
+func (o *explainOptions) node(ctx context.Context, out io.Writer, reader client.Reader, name string) error {
+	facts, err := readNode(ctx, reader, name)
+	if err != nil {
+		return err
+	}
+	if err := o.ask(ctx, facts.find); err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, explainNode(facts, o.now()))
+	return err
+}
+
+func (o *explainOptions) pod(ctx context.Context, out io.Writer, reader client.Reader, namespace, name string) error {
+	facts, err := readPod(ctx, reader, namespace, name)
+	if err != nil {
+		return err
+	}
+	if err := o.ask(ctx, facts.find); err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, explainPod(facts, o.now()))
+	return err
+}
+
+// ask hands over what the autoscaler says of the nodes, if somebody said where to ask.
+func (o *explainOptions) ask(ctx context.Context, take func(*fleet.View)) error {
+	if o.queryURL == "" {
+		return nil
+	}
+	view, err := fetchFleet(ctx, o.queryURL)
+	if err != nil {
+		return err
+	}
+	take(view)
+	return nil
 }

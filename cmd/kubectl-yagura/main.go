@@ -1,8 +1,8 @@
 // Command kubectl-yagura is a plugin of kubectl: kubectl yagura. It makes policies of
 // VerticalPodAutoscalers, writes sizes in the forms in which manifests are kept, and says
-// in sentences what a WorkloadAutoscaler does and why. It changes nothing in a cluster.
+// in sentences what a WorkloadAutoscaler does and why, and why a node is there and stays. It changes nothing in a cluster.
 //
-// It imports cmd/internal and, of autoscaler, the packages api, decision, export and vpa;
+// It imports cmd/internal and, of autoscaler, the packages api, decision, export, fleet and vpa;
 // nothing imports it.
 package main
 
