@@ -299,6 +299,7 @@ type DisruptionBudget struct {
 	// Nodes is a number, or a percentage of the policy's nodes, rounded up; 0 forbids disruption.
 	// +required
 	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=4
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^(100|[0-9]{1,2})%$')",message="nodes must be a number or a percentage"
 	Nodes intstr.IntOrString `json:"nodes"`
 	// Reasons to which it applies. Empty means all.
@@ -427,6 +428,7 @@ type NodeUpgrade struct {
 	// nodes, rounded up. 1 when unset.
 	// +optional
 	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=4
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : self.matches('^(100|[1-9][0-9]?)%$')",message="maxSurge must be a number of at least 1 or a percentage"
 	MaxSurge *intstr.IntOrString `json:"maxSurge,omitempty"`
 	// PauseOn are queries that stop upgrades while any of their series is above 0, or while they have no answer: an error
