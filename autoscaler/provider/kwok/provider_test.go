@@ -1,6 +1,7 @@
 package kwok
 
 import (
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -50,21 +51,22 @@ func newWorld(t *testing.T, cfg Config, clk clock.WithDelayedExecution) *world {
 		}}
 	w.provider = w.open(t)
 	t.Cleanup(func() {
+		ctx := context.Background() // the test's own has ended by now
 		var nodes corev1.NodeList
-		require.NoError(t, c.List(t.Context(), &nodes, client.MatchingLabels{providerLabel: w.name}))
+		require.NoError(t, c.List(ctx, &nodes, client.MatchingLabels{providerLabel: w.name}))
 		for i := range nodes.Items {
-			require.NoError(t, client.IgnoreNotFound(c.Delete(t.Context(), &nodes.Items[i])))
+			require.NoError(t, client.IgnoreNotFound(c.Delete(ctx, &nodes.Items[i])))
 		}
 		var claims v1alpha1.NodeClaimList
-		require.NoError(t, c.List(t.Context(), &claims))
+		require.NoError(t, c.List(ctx, &claims))
 		for i := range claims.Items {
 			claim := &claims.Items[i]
 			if claim.Spec.Policy != w.policy.Name {
 				continue
 			}
 			claim.Finalizers = nil
-			require.NoError(t, c.Update(t.Context(), claim))
-			require.NoError(t, client.IgnoreNotFound(c.Delete(t.Context(), claim)))
+			require.NoError(t, c.Update(ctx, claim))
+			require.NoError(t, client.IgnoreNotFound(c.Delete(ctx, claim)))
 		}
 	})
 	return w
