@@ -53,7 +53,8 @@ type NodePolicyStatus struct {
 	// +optional
 	Upgrade *UpgradeStatus `json:"upgrade,omitempty"`
 
-	// Conditions are Ready (the policy is understood and its provider answers) and RepairStopped (too many nodes are unhealthy).
+	// Conditions are Ready (the policy is understood and its provider answers), RepairStopped (too many nodes are unhealthy) and
+	// Accepted (the provider accepts what is asked for).
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -133,6 +134,9 @@ type NodeClaimList struct {
 
 // NodeClaimFinalizer holds a claim until its machine is gone at the provider.
 const NodeClaimFinalizer = GroupName + "/node"
+
+// NodePolicyFinalizer holds a policy that is being deleted until its claims are given back, so that its ledger outlives them.
+const NodePolicyFinalizer = GroupName + "/node-policy"
 
 // NodeClaimSpec is what was asked for.
 type NodeClaimSpec struct {
@@ -217,7 +221,7 @@ type NodeClaimStatus struct {
 	// Disruption is why the node is being taken away, nil while it is not.
 	// +optional
 	Disruption *ClaimDisruption `json:"disruption,omitempty"`
-	// Conditions are Launched, Registered, Ready, Healthy and Drained.
+	// Conditions are Charged, Launched, Registered, Ready, Healthy and Drained.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -264,6 +268,26 @@ const (
 	ClaimTerminating NodeClaimPhase = "Terminating"
 )
 
+// Conditions of NodeClaims.
+const (
+	// ConditionCharged is True once the claim was found in its policy's ledger. No provider hears of a claim before that.
+	ConditionCharged = "Charged"
+	// ConditionLaunched is Unknown from the moment before the provider is asked until its answer is known, True when there is a
+	// machine, and False when the provider refused or the machine is gone.
+	ConditionLaunched = "Launched"
+	// ConditionRegistered is True once the node has its labels and taints.
+	ConditionRegistered = "Registered"
+	// ConditionReady is True while the node takes pods.
+	ConditionReady = "Ready"
+	// ConditionHealthy is False while a repair rule applies.
+	ConditionHealthy = "Healthy"
+	// ConditionDrained is True once no pod is left that has to go elsewhere: the machine may be given back.
+	ConditionDrained = "Drained"
+)
+
+// ConditionAccepted of NodePolicies is False after the provider has refused a claim for good, until it has accepted another one.
+const ConditionAccepted = "Accepted"
+
 // Labels and annotations of nodes and pods.
 const (
 	// LabelNodePolicy on a node names its policy, LabelNodeClaim its claim.
@@ -275,4 +299,14 @@ const (
 	TaintUnregistered = GroupName + "/unregistered"
 	// TaintDisrupted is on a node that is about to be taken away. No pod is scheduled there any more.
 	TaintDisrupted = GroupName + "/disrupted"
+	// AnnotationRegistered on a node names the claim for which it got its labels and taints.
+	AnnotationRegistered = GroupName + "/registered"
+	// AnnotationCordoned on a node says that it was us who made it unschedulable.
+	AnnotationCordoned = GroupName + "/cordoned"
+	// AnnotationTerminate on a NodeClaim that is being deleted gives its machine back at once, its pods undrained: for people.
+	AnnotationTerminate = GroupName + "/terminate-now"
+	// AnnotationKeepNodes on a NodePolicy keeps its nodes when the policy is deleted.
+	AnnotationKeepNodes = GroupName + "/keep-nodes"
+	// AnnotationDevices on a NodeClaim lists the drivers whose devices the offer promised.
+	AnnotationDevices = GroupName + "/devices"
 )
