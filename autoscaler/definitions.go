@@ -51,12 +51,16 @@ func (k *cluster) served() error {
 	if err != nil {
 		return fmt.Errorf("ask for %s: %w", version, err)
 	}
+	kinds := map[string]bool{}
 	for _, r := range list.APIResources {
-		if r.Kind == v1alpha1.WorkloadAutoscalerKind {
-			return nil
+		kinds[r.Kind] = true
+	}
+	for _, kind := range []string{v1alpha1.WorkloadAutoscalerKind, v1alpha1.NodePolicyKind, v1alpha1.NodeClaimKind} {
+		if !kinds[kind] {
+			return fmt.Errorf("the cluster serves %s, but no %s: install the definitions in deploy/crds", version, kind)
 		}
 	}
-	return fmt.Errorf("the cluster serves %s, but no %s", version, v1alpha1.WorkloadAutoscalerKind)
+	return nil
 }
 
 // installDefinitions applies the embedded definitions.

@@ -5,5 +5,5 @@
 // what containers used in each five minutes, which is the history that the next start of an autoscaler reads. Log entries
 // and spans wait in memory while the receiver is away, up to a set number, and what does not fit is counted.
 //
-// The package imports the decision package and the OpenTelemetry SDK; the autoscaler's composition imports it.
+// The package imports the decision and fleet packages and the OpenTelemetry SDK; the autoscaler's composition imports it.
 package journal

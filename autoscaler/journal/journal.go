@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -78,6 +79,8 @@ type Journal struct {
 	mu      sync.RWMutex
 	current map[key]decision.Record
 
+	fleet atomic.Pointer[nodeCounts]
+
 	usageMu       sync.Mutex
 	usage         map[attribute.Set]usageEntry
 	usageCapacity int
@@ -145,7 +148,7 @@ func (j *Journal) open(ctx context.Context, cfg Config, instance string, lost *p
 	j.metrics = sdkmetric.NewMeterProvider(sdkmetric.WithResource(res), sdkmetric.WithCardinalityLimit(0),
 		sdkmetric.WithReader(sdkmetric.NewPeriodicReader(metricExporter, sdkmetric.WithInterval(time.Duration(cfg.MetricsInterval)))))
 	j.logger, j.tracer = j.logs.Logger(scope), j.spans.Tracer(scope)
-	return errors.Join(j.registerGauges(j.metrics.Meter(scope)), j.registerUsage(j.metrics.Meter(scope)))
+	return errors.Join(j.registerGauges(j.metrics.Meter(scope)), j.registerUsage(j.metrics.Meter(scope)), j.registerFleet(j.metrics.Meter(scope)))
 }
 
 // Record sends a decision as a log entry within a span of its own.
@@ -186,8 +189,11 @@ func severityOf(record decision.Record) (otellog.Severity, string) {
 	return otellog.SeverityInfo, "INFO"
 }
 
-// Observe takes the numbers of an evaluation for the gauges.
+// Observe takes the numbers of an evaluation for the gauges. Nodes have gauges of their own, see Fleet.
 func (j *Journal) Observe(record decision.Record) {
+	if record.Direction == decision.Nodes {
+		return
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.current[key{record.Namespace, record.Name, record.Direction}] = record

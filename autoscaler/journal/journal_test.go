@@ -93,8 +93,8 @@ func (r *metricReceiver) Export(_ context.Context, request pmetricotlp.ExportReq
 			for _, metric := range scope.Metrics().All() {
 				for _, point := range metric.Gauge().DataPoints().All() {
 					key := metric.Name()
-					for _, label := range []string{"target_namespace", "autoscaler", "objective", "target_container"} {
-						if v, ok := point.Attributes().Get(label); ok {
+					for _, label := range []string{"target_namespace", "autoscaler", "objective", "target_container", "policy", "phase", "target_zone", "capacity_type"} {
+						if v, ok := point.Attributes().Get(label); ok && v.Str() != "" {
 							key += " " + v.Str()
 						}
 					}
