@@ -45,6 +45,8 @@ type NodePolicyList struct {
 }
 
 // NodePolicySpec is the policy for nodes of one kind.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.expander) || self.expander != 'Priority' || (has(self.priorities) && size(self.priorities) > 0)",message="the expander Priority needs priorities"
 type NodePolicySpec struct {
 	// Mode says how far the controller goes. Observe plans nothing; Recommend publishes what it would do; Apply does it.
 	// +optional
@@ -71,6 +73,10 @@ type NodePolicySpec struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="self.all(r, !(r.operator in ['In', 'NotIn']) || (has(r.values) && size(r.values) > 0))",message="In and NotIn need values"
+	// +kubebuilder:validation:XValidation:rule="self.all(r, !(r.operator in ['Exists', 'DoesNotExist']) || !has(r.values) || size(r.values) == 0)",message="Exists and DoesNotExist take no values"
+	// +kubebuilder:validation:XValidation:rule="self.all(r, !(r.operator in ['Gt', 'Lt']) || (has(r.values) && size(r.values) == 1))",message="Gt and Lt take one whole number"
+	// +kubebuilder:validation:XValidation:rule="self.all(r, r.operator in ['In', 'NotIn', 'Exists', 'DoesNotExist', 'Gt', 'Lt'])",message="operator must be In, NotIn, Exists, DoesNotExist, Gt or Lt"
 	Requirements []corev1.NodeSelectorRequirement `json:"requirements,omitempty"`
 
 	// Limits bound everything that this policy may own at a time.
@@ -157,9 +163,11 @@ type NodeTemplate struct {
 type NodeLimits struct {
 	// CPU in cores, summed over the nodes' capacity.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isLessThan(quantity('0'))",message="cpu must not be negative"
 	CPU *resource.Quantity `json:"cpu,omitempty"`
 	// Memory in bytes, summed over the nodes' capacity.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isLessThan(quantity('0'))",message="memory must not be negative"
 	Memory *resource.Quantity `json:"memory,omitempty"`
 	// Nodes is the number of nodes.
 	// +optional
@@ -167,6 +175,7 @@ type NodeLimits struct {
 	Nodes *int32 `json:"nodes,omitempty"`
 	// PricePerHour is money per hour, in the unit in which the provider's offers are priced.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isLessThan(quantity('0'))",message="pricePerHour must not be negative"
 	PricePerHour *resource.Quantity `json:"pricePerHour,omitempty"`
 }
 
@@ -234,7 +243,7 @@ type NodeDisruption struct {
 	// when empty.
 	// +optional
 	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:MaxItems=20
 	Budgets []DisruptionBudget `json:"budgets,omitempty"`
 
 	// TerminationGracePeriod is how long the pods of a node may hold up its deletion, PodDisruptionBudgets and
@@ -310,6 +319,8 @@ type DisruptionBudget struct {
 	// Schedule is when it begins to apply, in cron's five fields. Empty means always.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=200
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^ @]+( +[^ ]+){4}$')",message="schedule must have cron's five fields"
 	Schedule string `json:"schedule,omitempty"`
 	// Timezone of Schedule, such as Asia/Tokyo. UTC when empty.
 	// +optional
@@ -453,6 +464,8 @@ type Window struct {
 	// Schedule is when it opens, in cron's five fields.
 	// +required
 	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=200
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[^ @]+( +[^ ]+){4}$')",message="schedule must have cron's five fields"
 	Schedule string `json:"schedule"`
 	// Timezone of Schedule, such as Asia/Tokyo. UTC when empty.
 	// +optional
