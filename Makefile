@@ -57,7 +57,7 @@ generate: ## deep copies and CRDs from the API types, gRPC stubs from .proto fil
 	go tool controller-gen object paths=./autoscaler/api/...
 	go tool controller-gen crd paths=./autoscaler/api/... output:crd:dir=deploy/crds
 	go tool controller-gen crd paths=./autoscaler/api/... output:crd:dir=autoscaler/api/v1alpha1/crd
-	go generate ./query/traces/jaegerpb/...
+	go generate ./query/traces/jaegerpb/... ./autoscaler/provider/external/externalgrpc
 
 ## ---- run -------------------------------------------------------------------
 

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/yagura-dev/yagura/deploy/devcluster/internal/build"
 	"github.com/yagura-dev/yagura/deploy/devcluster/internal/cluster"
@@ -254,13 +256,23 @@ func newNodeCommand(flags *commonFlags) *cobra.Command {
 		Short: "Add, remove and switch nodes of a running cluster",
 	}
 	var timeout time.Duration
+	var labels map[string]string
+	var taints []string
 	cmd.PersistentFlags().DurationVar(&timeout, "timeout", 2*time.Minute, "how long to wait")
 	for _, action := range []struct {
 		name, short string
 		run         func(cmd *cobra.Command, c *cluster.Cluster, name string, options cluster.UpOptions) error
 	}{
 		{"add", "Add a node and wait until it is ready", func(cmd *cobra.Command, c *cluster.Cluster, name string, options cluster.UpOptions) error {
-			return c.AddNode(cmd.Context(), name, options)
+			spec := cluster.NodeSpec{Labels: labels}
+			for _, text := range taints {
+				taint, err := parseTaint(text)
+				if err != nil {
+					return fmt.Errorf("--taint %w", err)
+				}
+				spec.Taints = append(spec.Taints, taint)
+			}
+			return c.AddNode(cmd.Context(), name, spec, options)
 		}},
 		{"remove", "Remove a node for good", func(cmd *cobra.Command, c *cluster.Cluster, name string, _ cluster.UpOptions) error {
 			return c.RemoveNode(cmd.Context(), name)
@@ -272,7 +284,7 @@ func newNodeCommand(flags *commonFlags) *cobra.Command {
 			return c.PowerOn(cmd.Context(), name, options)
 		}},
 	} {
-		cmd.AddCommand(&cobra.Command{
+		sub := &cobra.Command{
 			Use:   action.name + " NAME",
 			Short: action.short,
 			Args:  cobra.ExactArgs(1),
@@ -297,7 +309,28 @@ func newNodeCommand(flags *commonFlags) *cobra.Command {
 				cmd.SetContext(ctx)
 				return action.run(cmd, c, args[0], options)
 			},
-		})
+		}
+		if action.name == "add" {
+			sub.Flags().StringToStringVar(&labels, "label", nil, "a label KEY=VALUE that the node registers with; may be repeated")
+			sub.Flags().StringArrayVar(&taints, "taint", nil, "a taint KEY[=VALUE]:EFFECT that the node registers with; may be repeated")
+		}
+		cmd.AddCommand(sub)
 	}
 	return cmd
+}
+
+// parseTaint reads KEY[=VALUE]:EFFECT.
+func parseTaint(text string) (corev1.Taint, error) {
+	rest, effect, _ := strings.Cut(text, ":")
+	key, value, _ := strings.Cut(rest, "=")
+	taint := corev1.Taint{Key: key, Value: value, Effect: corev1.TaintEffect(effect)}
+	switch taint.Effect {
+	case corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute:
+	default:
+		return taint, fmt.Errorf("%q: the effect must be NoSchedule, PreferNoSchedule or NoExecute", text)
+	}
+	if key == "" {
+		return taint, fmt.Errorf("%q: the key is missing", text)
+	}
+	return taint, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+	corev1 "k8s.io/api/core/v1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -96,4 +97,19 @@ func TestEmbeddedSourcesNameTheirVersion(t *testing.T) {
 	builder, err := newBuilder()
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(builder.Version(), "v1."), builder.Version())
+}
+
+func TestParseTaint(t *testing.T) {
+	for text, want := range map[string]corev1.Taint{
+		"gpu=a100:NoSchedule": {Key: "gpu", Value: "a100", Effect: corev1.TaintEffectNoSchedule},
+		"spare:NoExecute":     {Key: "spare", Effect: corev1.TaintEffectNoExecute},
+	} {
+		got, err := parseTaint(text)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	for _, text := range []string{"", "gpu", "gpu=a100", "gpu=a100:Never", ":NoSchedule"} {
+		_, err := parseTaint(text)
+		require.Error(t, err, text)
+	}
 }

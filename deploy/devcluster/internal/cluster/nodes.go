@@ -3,23 +3,32 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"maps"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/yagura-dev/yagura/deploy/devcluster/internal/fleet"
+	"github.com/yagura-dev/yagura/deploy/devcluster/internal/node"
 )
 
+// NodeSpec is what a node registers with.
+type NodeSpec struct {
+	Labels map[string]string
+	Taints []corev1.Taint
+}
+
 // AddNode adds a node to the running cluster and waits until it is ready.
-func (c *Cluster) AddNode(ctx context.Context, name string, options UpOptions) error {
+func (c *Cluster) AddNode(ctx context.Context, name string, spec NodeSpec, options UpOptions) error {
 	if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
 		return fmt.Errorf("add node %q: %s", name, problems[0])
 	}
 	return c.change(ctx, func(state State, client kubernetes.Interface) error {
 		if state.Mode == Node {
-			return c.addReal(ctx, state, client, name, options)
+			return c.addReal(ctx, state, client, name, spec, options)
 		}
 		_, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 		if err == nil {
@@ -28,8 +37,11 @@ func (c *Cluster) AddNode(ctx context.Context, name string, options UpOptions) e
 		if !apierrors.IsNotFound(err) {
 			return fmt.Errorf("add node %s: %w", name, err)
 		}
-		if err := fleet.Create(ctx, client, []string{name}); err != nil {
-			return err
+		object := fleet.Node(name)
+		maps.Copy(object.Labels, spec.Labels)
+		object.Spec.Taints, object.Spec.ProviderID = spec.Taints, node.ProviderID(name)
+		if _, err := client.CoreV1().Nodes().Create(ctx, object, metav1.CreateOptions{}); err != nil {
+			return fmt.Errorf("add node %s: %w", name, err)
 		}
 		if err := c.writeScrapeTargets(ctx, client, state); err != nil {
 			return err
@@ -103,11 +115,11 @@ func (c *Cluster) change(ctx context.Context, work func(State, kubernetes.Interf
 }
 
 func (c *Cluster) mustBeSimulated(ctx context.Context, client kubernetes.Interface, name string) error {
-	node, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	object, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("find node %s: %w", name, err)
 	}
-	if node.Labels["type"] != "kwok" {
+	if object.Labels["type"] != "kwok" {
 		return fmt.Errorf("node %s is not one of this command's: it has no label type=kwok", name)
 	}
 	return nil
@@ -116,11 +128,11 @@ func (c *Cluster) mustBeSimulated(ctx context.Context, client kubernetes.Interfa
 // waitNode waits until pods can be scheduled to a node.
 func (c *Cluster) waitNode(ctx context.Context, client kubernetes.Interface, name string) error {
 	err := c.table.WaitFor(ctx, nil, func(ctx context.Context) (bool, error) {
-		node, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+		object, err := client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return false, err
 		}
-		return nodeReady(node), fmt.Errorf("node %s is not ready", name)
+		return nodeReady(object), fmt.Errorf("node %s is not ready", name)
 	})
 	if err != nil {
 		return fmt.Errorf("wait for node: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -138,9 +139,11 @@ func (c *Cluster) startNodes(
 // for the control plane to choose as the network depends on it.
 func (c *Cluster) registerNode(ctx context.Context, client kubernetes.Interface, n NodeState) error {
 	pods := node.PodRange(n.Index).String()
+	labels := map[string]string{corev1.LabelHostname: n.Name}
+	maps.Copy(labels, n.Labels)
 	_, err := client.CoreV1().Nodes().Create(ctx, &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: map[string]string{corev1.LabelHostname: n.Name}},
-		Spec:       corev1.NodeSpec{PodCIDR: pods, PodCIDRs: []string{pods}},
+		ObjectMeta: metav1.ObjectMeta{Name: n.Name, Labels: labels},
+		Spec:       corev1.NodeSpec{PodCIDR: pods, PodCIDRs: []string{pods}, ProviderID: node.ProviderID(n.Name), Taints: n.Taints},
 	}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("register node %s: %w", n.Name, err)
@@ -184,7 +187,7 @@ func (c *Cluster) stopNetwork(ctx context.Context) error {
 	return c.table.Stop(ctx, node.Gateway, time.Second)
 }
 
-func (c *Cluster) addReal(ctx context.Context, state State, client kubernetes.Interface, name string, options UpOptions) error {
+func (c *Cluster) addReal(ctx context.Context, state State, client kubernetes.Interface, name string, spec NodeSpec, options UpOptions) error {
 	if find(state.Nodes, name) >= 0 {
 		return fmt.Errorf("add node %s: it exists", name)
 	}
@@ -199,7 +202,7 @@ func (c *Cluster) addReal(ctx context.Context, state State, client kubernetes.In
 	if err != nil {
 		return err
 	}
-	added := NodeState{Name: name, Index: index}
+	added := NodeState{Name: name, Index: index, Labels: spec.Labels, Taints: spec.Taints}
 	state.Nodes = append(state.Nodes, added)
 	if err := saveState(c.dir, state); err != nil {
 		return err

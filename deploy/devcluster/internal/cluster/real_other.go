@@ -19,7 +19,7 @@ func (c *Cluster) stopNetwork(context.Context) error { return nil }
 
 func (c *Cluster) upReal(context.Context, State, UpOptions) error { return errNotLinux }
 
-func (c *Cluster) addReal(context.Context, State, kubernetes.Interface, string, UpOptions) error {
+func (c *Cluster) addReal(context.Context, State, kubernetes.Interface, string, NodeSpec, UpOptions) error {
 	return errNotLinux
 }
 

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/yagura-dev/yagura/deploy/devcluster/internal/controlplane"
 	"github.com/yagura-dev/yagura/deploy/devcluster/internal/ports"
 )
@@ -66,6 +68,9 @@ type NodeState struct {
 	Index int `json:"index"`
 	// Off says that the node was powered off and "up" leaves it so.
 	Off bool `json:"off,omitempty"`
+	// Labels and Taints are those that the node registers with.
+	Labels map[string]string `json:"labels,omitempty"`
+	Taints []corev1.Taint    `json:"taints,omitempty"`
 }
 
 func stateFile(dir string) string { return filepath.Join(dir, "cluster.json") }

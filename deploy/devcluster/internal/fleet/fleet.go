@@ -99,7 +99,7 @@ func configuration(port int, serving pki.Pair) ([]byte, error) {
 		"kind":       "KwokConfiguration",
 		"options": map[string]any{
 			"manageAllNodes":                  false,
-			"manageNodesWithLabelSelector":    powerLabel + "=" + powerOn,
+			"manageNodesWithLabelSelector":    Selector + "," + powerLabel + "!=" + powerOff,
 			"nodeIP":                          "127.0.0.1",
 			"nodePort":                        port,
 			"serverAddress":                   address(port),

@@ -16,8 +16,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// kwok plays the nodes whose label says that they have power. Changing it is how
-// a simulated node is powered off: its lease is no longer renewed, and the
+// kwok plays the nodes of its type unless their label says that they have no
+// power. Changing it is how a simulated node is powered off: its lease is no longer renewed, and the
 // control plane finds out by itself, as with a real one. (By an annotation, as
 // kwok is often configured, it would not notice the change.)
 const (

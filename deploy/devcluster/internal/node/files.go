@@ -112,6 +112,7 @@ func kubeletConfig(s Settings) ([]byte, error) {
 		"tlsCertFile":              path.Join(insidePKI, "kubelet-"+s.Name+"-server.crt"),
 		"tlsPrivateKeyFile":        path.Join(insidePKI, "kubelet-"+s.Name+"-server.key"),
 		"address":                  Address(s.Index).String(),
+		"providerID":               ProviderID(s.Name),
 		"containerRuntimeEndpoint": "unix://" + containerdSock,
 		"imageServiceEndpoint":     "unix://" + containerdSock,
 		"cgroupDriver":             "cgroupfs",

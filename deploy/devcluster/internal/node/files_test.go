@@ -37,6 +37,7 @@ func TestKubeletConfig(t *testing.T) {
 	var config struct {
 		Kind                 string
 		Address              string
+		ProviderID           string `json:"providerID"`
 		TLSCertFile          string `json:"tlsCertFile"`
 		CgroupDriver         string
 		FailCgroupV1         *bool
@@ -47,6 +48,7 @@ func TestKubeletConfig(t *testing.T) {
 	require.NoError(t, yaml.Unmarshal(data, &config))
 	require.Equal(t, "KubeletConfiguration", config.Kind)
 	require.Equal(t, "10.77.0.12", config.Address)
+	require.Equal(t, "devcluster://n2", config.ProviderID)
 	require.Equal(t, "/run/devcluster/pki/kubelet-n2-server.crt", config.TLSCertFile)
 	require.Equal(t, "cgroupfs", config.CgroupDriver)
 	require.False(t, *config.FailCgroupV1)

@@ -50,6 +50,9 @@ func PodRange(i int) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 244, byte(i), 0}), 24)
 }
 
+// ProviderID returns what a node's object says that its machine is.
+func ProviderID(name string) string { return "devcluster://" + name }
+
 // ProcessName returns the name under which a node's first process is recorded.
 func ProcessName(node string) string { return "node-" + node }
 

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/types/pluginpb"
 
 	_ "go.opentelemetry.io/proto/otlp/trace/v1" // the descriptors of what the files import
+	_ "google.golang.org/protobuf/types/known/anypb"
 	_ "google.golang.org/protobuf/types/known/durationpb"
 	_ "google.golang.org/protobuf/types/known/timestamppb"
 )
