@@ -1,0 +1,110 @@
+package cluster
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// The expanders, as a Policy names them.
+const (
+	leastCost  = "LeastCost"
+	leastWaste = "LeastWaste"
+	byPriority = "Priority"
+	balanced   = "Balanced"
+)
+
+// goodEnough is how far above the best thinkable price a filling may be for the search to stop.
+const goodEnough = 1.002
+
+// choose picks the lot and the filling that cost least for what they hold, valued at the dual prices: what the pods would cost
+// when every node were full.
+func (k *packer) choose() (filling, bool) {
+	var best filling
+	bestScore := score{math.MaxInt, math.MaxInt, math.Inf(1)}
+	for _, l := range k.order() {
+		v := k.p.next(l)
+		if v == nil {
+			continue
+		}
+		floor := k.floor(l, v)
+		if bestScore.less(floor) {
+			continue
+		}
+		for _, even := range []bool{false, true} {
+			f := k.fill(l, even)
+			if len(f.items) == 0 {
+				break
+			}
+			if sc := k.score(&f, v); sc.less(bestScore) {
+				f.free = f.free.clone()
+				best, bestScore = f, sc
+			}
+			if bestScore.first == floor.first && bestScore.second == floor.second && bestScore.cost <= floor.cost*goodEnough {
+				return best, true
+			}
+		}
+	}
+	return best, len(best.items) > 0
+}
+
+// score orders fillings: by the policy's rank, then by the zone's nodes, then by cost or waste.
+type score struct {
+	first, second int
+	cost          float64
+}
+
+func (a score) less(b score) bool {
+	return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.second, b.second), cmp.Compare(a.cost, b.cost)) < 0
+}
+
+// floor is the best score that the lot can have.
+func (k *packer) floor(l *lot, v *variety) score {
+	sc := score{cost: l.efficiency}
+	switch k.p.s.policies[v.offer.Policy].Expander {
+	case byPriority:
+		sc.first = l.rank
+	case balanced:
+		sc.second = k.p.inZone(v)
+	case leastWaste:
+		sc.cost = 0
+	}
+	return sc
+}
+
+func (k *packer) score(f *filling, v *variety) score {
+	sc := k.floor(f.lot, v)
+	if k.p.s.policies[v.offer.Policy].Expander == leastWaste {
+		sc.cost = (share(f.free, v.capacity, dimCPU) + share(f.free, v.capacity, dimMemory)) / 2
+		return sc
+	}
+	sc.cost = price(v) / max(f.value, 1e-300)
+	return sc
+}
+
+// price is what the offer costs; what is free of charge still counts a little, so that fewer nodes are better than more.
+func price(v *variety) float64 { return max(v.offer.PricePerHour, 1e-9) }
+
+// order is the lots that may be bought, those that are worth most for their price first and the large before the small.
+func (k *packer) order() []*lot {
+	k.lots = slices.DeleteFunc(k.lots, func(l *lot) bool { return k.p.next(l) == nil })
+	return k.lots
+}
+
+// sortLots values the lots.
+func (k *packer) sortLots() {
+	for _, l := range k.lots {
+		l.worth = l.free.dot(l.prices)
+		l.efficiency = max(l.price, 1e-9) / max(l.worth, 1e-300)
+	}
+	slices.SortStableFunc(k.lots, func(a, b *lot) int {
+		if d := cmp.Compare(a.rank, b.rank); d != 0 {
+			return d
+		}
+		// Rounded, or noise would put the small before the large.
+		if d := cmp.Compare(math.Round(math.Log(a.efficiency)*1e6), math.Round(math.Log(b.efficiency)*1e6)); d != 0 {
+			return d
+		}
+		return cmp.Or(cmp.Compare(b.worth, a.worth), cmp.Compare(a.index, b.index))
+	})
+}

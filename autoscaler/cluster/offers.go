@@ -1,0 +1,95 @@
+package cluster
+
+import (
+	"cmp"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// variety is an offer as the planner sees it.
+type variety struct {
+	offer *Offer
+	// node is what would be there, without a hostname.
+	node  *corev1.Node
+	shape *shape
+	// free is what is allocatable less what DaemonSets' pods take, daemons what they take.
+	free, daemons vector
+	// bounded is true when stock or limits may forbid it.
+	bounded bool
+	// capacity is what limits are charged with.
+	capacity vector
+}
+
+// refreshOffers prepares offers again when they, DaemonSets or the labels that filters look at have changed.
+func (s *State) refreshOffers() {
+	s.reshape()
+	if !s.offersStale {
+		return
+	}
+	s.varieties = make([]*variety, 0, len(s.offers))
+	for i := range s.offers {
+		o := &s.offers[i]
+		v := &variety{offer: o, node: &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: o.Labels}, Spec: corev1.NodeSpec{Taints: o.Taints}}}
+		left := s.policies[o.Policy].Left
+		v.bounded = o.Stock >= 0 || left != Limits{}
+		v.shape = s.shapeOf(o.Labels, o.Taints, false)
+		v.capacity = s.dims.vector(o.Allocatable)
+		v.daemons = s.daemonsOn(v.shape, v.node)
+		v.free = v.capacity.clone().take(v.daemons, 1)
+		s.varieties = append(s.varieties, v)
+	}
+	slices.SortStableFunc(s.varieties, func(a, b *variety) int {
+		return cmp.Or(cmp.Compare(a.offer.PricePerHour, b.offer.PricePerHour), compareID(a.offer, b.offer))
+	})
+	for _, t := range s.nodes {
+		if t.daemons != nil {
+			t.free = t.free.take(t.daemons, -1)
+			t.daemons = nil
+		}
+		if t.view.Expected {
+			t.daemons = s.daemonsOn(t.shape, t.node)
+			t.free = t.free.take(t.daemons, 1)
+		}
+	}
+	s.offersStale = false
+	if s.shapesStale { // a DaemonSet looked at a label for the first time
+		s.refreshOffers()
+	}
+}
+
+func compareID(a, b *Offer) int {
+	return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.CapacityType, b.CapacityType),
+		cmp.Compare(a.Group, b.Group), cmp.Compare(a.Policy, b.Policy))
+}
+
+// daemonTaints are those that the DaemonSet controller makes its pods tolerate.
+var daemonTaints = []corev1.Toleration{
+	{Key: corev1.TaintNodeNotReady, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
+	{Key: corev1.TaintNodeUnreachable, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute},
+	{Key: corev1.TaintNodeDiskPressure, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
+	{Key: corev1.TaintNodeMemoryPressure, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
+	{Key: corev1.TaintNodePIDPressure, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
+	{Key: corev1.TaintNodeUnschedulable, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
+	{Key: corev1.TaintNodeNetworkUnavailable, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
+}
+
+// daemonsOn is what the DaemonSets' pods request on such a node.
+func (s *State) daemonsOn(sh *shape, node *corev1.Node) vector {
+	sum := make(vector, fixedDims)
+	for _, d := range s.daemons {
+		pod := &corev1.Pod{ObjectMeta: d.Spec.Template.ObjectMeta, Spec: d.Spec.Template.Spec}
+		if !normal(pod) {
+			pod = s.withRuntimeClass(pod)
+		}
+		pod.Spec.Tolerations = append(slices.Clone(pod.Spec.Tolerations), daemonTaints...)
+		if s.filterOf(&pod.Spec).on(sh, node) != passes {
+			continue
+		}
+		request := s.dims.vector(podRequests(pod))
+		request[dimPods] = 1
+		sum = sum.take(request, -1)
+	}
+	return sum
+}

@@ -1,0 +1,280 @@
+package cluster
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+)
+
+// bucket is pods that are the same for filling nodes: what they request, which lots take them, and how they get on with others on
+// one node. It may mix classes.
+type bucket struct {
+	request vector
+	// takes says which lots take the pods.
+	takes *eligibility
+	// single is true when a node takes only one of the bucket, for host ports.
+	ports []hostPort
+	// cell confines the pods to lots of one cell; -1 is any.
+	cell int
+	// value is what the request is worth at the dual prices.
+	value float64
+	parts []*part
+	count int
+}
+
+// part is n pods of a batch in a bucket.
+type part struct {
+	batch *batch
+	n     int
+}
+
+// eligibility is a set of lots, shared by many buckets.
+type eligibility struct{ lots []bool }
+
+// lot is offers that are the same for filling nodes: equal room, in one cell, taking the same pods. The one to buy comes first.
+type lot struct {
+	index     int
+	varieties []*variety
+	free      vector
+	cell      int
+	weight    int32
+	price     float64
+	rank      int
+	zone      string
+	// signature names the filters that pass.
+	signature string
+	// worth is the value of all its room at the dual prices, efficiency its price for that.
+	worth      float64
+	efficiency float64
+	prices     []float64
+}
+
+// filling is one way to fill a node.
+type filling struct {
+	lot   *lot
+	items []fillItem
+	value float64
+	free  vector
+}
+
+type fillItem struct {
+	bucket *bucket
+	n      int
+}
+
+// lots groups what can be bought for the filters in use, the cheapest of each first.
+func (p *planning) lots(filters []*filter) []*lot {
+	byKey := map[string]*lot{}
+	var out []*lot
+	key := []byte{}
+	for _, v := range p.s.varieties {
+		if !p.purchasable(v) {
+			continue
+		}
+		key = key[:0]
+		any := false
+		for _, f := range filters {
+			if f.on(v.shape, v.node) == passes {
+				key = append(key, 'y')
+				any = true
+			} else {
+				key = append(key, 'n')
+			}
+		}
+		if !any {
+			continue
+		}
+		signature := string(key)
+		cell := p.cellOf(v)
+		for _, n := range v.free {
+			key = strconv.AppendInt(append(key, ','), n, 36)
+		}
+		key = strconv.AppendInt(append(key, '/'), int64(cell), 10)
+		key = strconv.AppendInt(append(key, '/'), int64(v.offer.Weight), 10)
+		rank, zone := 0, ""
+		switch p.s.policies[v.offer.Policy].Expander {
+		case byPriority:
+			rank = v.offer.Rank
+		case balanced:
+			zone = v.offer.Policy + "/" + v.offer.Zone
+		}
+		key = append(strconv.AppendInt(append(key, '/'), int64(rank), 10), zone...)
+		l := byKey[string(key)]
+		if l == nil {
+			l = &lot{index: len(out), free: v.free, cell: cell, weight: v.offer.Weight, price: v.offer.PricePerHour, rank: rank, zone: v.offer.Zone, signature: signature}
+			byKey[string(key)] = l
+			out = append(out, l)
+		}
+		l.varieties = append(l.varieties, v)
+	}
+	return out
+}
+
+// next is the offer of the lot to buy now, nil when none is left.
+func (p *planning) next(l *lot) *variety {
+	for len(l.varieties) > 0 {
+		if v := l.varieties[0]; p.purchasable(v) {
+			l.price = v.offer.PricePerHour
+			return v
+		}
+		l.varieties = l.varieties[1:]
+	}
+	return nil
+}
+
+// packer fills nodes with what is in the buckets.
+type packer struct {
+	p       *planning
+	lots    []*lot
+	buckets []*bucket
+	// sizes are the buckets by falling value.
+	left int
+	free vector
+}
+
+// fill fills one node of the lot: the most valuable pods that still fit first, or, balanced, those whose main resource is the one
+// of which most is left.
+func (k *packer) fill(l *lot, even bool) filling {
+	f := filling{lot: l, free: append(k.free[:0], l.free...)}
+	k.free = f.free
+	if !even {
+		for _, b := range k.buckets {
+			k.add(&f, b, b.count)
+		}
+		return f
+	}
+	var byMain [2][]*bucket
+	for _, b := range k.buckets {
+		if b.count == 0 || !k.suits(l, b) || !f.free.fits(b.request) {
+			continue
+		}
+		d := 0
+		if float64(b.request.at(dimMemory))*float64(l.free.at(dimCPU)) > float64(b.request.at(dimCPU))*float64(l.free.at(dimMemory)) {
+			d = 1
+		}
+		byMain[d] = append(byMain[d], b)
+	}
+	for len(byMain[0])+len(byMain[1]) > 0 {
+		d := 0
+		if share(f.free, l.free, dimMemory) > share(f.free, l.free, dimCPU) {
+			d = 1
+		}
+		if len(byMain[d]) == 0 {
+			d = 1 - d
+		}
+		b := byMain[d][0]
+		have := 0
+		for _, it := range f.items {
+			if it.bucket == b {
+				have = it.n
+			}
+		}
+		most := b.count - have
+		if len(byMain[1-d]) > 0 {
+			most = min(most, 1+k.lead(&f, l, b, d))
+		}
+		if k.add(&f, b, most) == 0 || have+most >= b.count {
+			byMain[d] = byMain[d][1:]
+		}
+	}
+	return f
+}
+
+// lead is how many more of the bucket may come before the other resource has more left.
+func (k *packer) lead(f *filling, l *lot, b *bucket, d int) int {
+	main, other := dimCPU, dimMemory
+	if d == 1 {
+		main, other = dimMemory, dimCPU
+	}
+	gap := share(f.free, l.free, main) - share(f.free, l.free, other)
+	per := float64(b.request.at(main))/float64(max(1, l.free.at(main))) - float64(b.request.at(other))/float64(max(1, l.free.at(other)))
+	if gap <= 0 || per <= 0 {
+		return 0
+	}
+	return int(min(gap/per, 1e6))
+}
+
+func share(free, of vector, d int) float64 { return float64(free.at(d)) / float64(max(1, of.at(d))) }
+
+func (k *packer) suits(l *lot, b *bucket) bool {
+	return (b.cell < 0 || b.cell == l.cell) && b.takes.lots[l.index]
+}
+
+// add puts up to n of the bucket on the node.
+func (k *packer) add(f *filling, b *bucket, n int) int {
+	if n <= 0 || !k.suits(f.lot, b) {
+		return 0
+	}
+	n = min(n, f.free.times(b.request))
+	if n > 0 && len(b.ports) > 0 {
+		for _, it := range f.items {
+			for _, q := range it.bucket.ports {
+				if slices.ContainsFunc(b.ports, q.conflicts) {
+					return 0
+				}
+			}
+		}
+		n = 1
+	}
+	if n <= 0 {
+		return 0
+	}
+	f.free = f.free.take(b.request, n)
+	f.value += b.value * float64(n)
+	for i := range f.items {
+		if f.items[i].bucket == b {
+			f.items[i].n += n
+			return n
+		}
+	}
+	f.items = append(f.items, fillItem{b, n})
+	return n
+}
+
+// run buys nodes until every pod has a place or nothing can be bought that takes one more.
+func (k *packer) run(o Options) {
+	for k.left > 0 {
+		f, ok := k.choose()
+		if !ok {
+			return
+		}
+		repeat := k.left
+		for _, it := range f.items {
+			repeat = min(repeat, it.bucket.count/it.n)
+		}
+		for ; repeat > 0; repeat-- {
+			if o.MaxNodes > 0 && len(k.p.bought) >= o.MaxNodes {
+				return
+			}
+			v := k.p.next(f.lot)
+			if v == nil || v.offer.PricePerHour > f.lot.price {
+				break // the next offer is dearer: choose again
+			}
+			k.commit(f, v)
+		}
+	}
+}
+
+// commit buys one node of the variety and fills it.
+func (k *packer) commit(f filling, v *variety) {
+	t := k.p.purchase(v)
+	for _, it := range f.items {
+		for n := it.n; n > 0; {
+			part := it.bucket.parts[0]
+			m := min(n, part.n)
+			k.p.put(t, part.batch, m)
+			if part.n -= m; part.n == 0 {
+				it.bucket.parts = it.bucket.parts[1:]
+			}
+			n -= m
+		}
+		it.bucket.count -= it.n
+		k.left -= it.n
+	}
+	k.buckets = slices.DeleteFunc(k.buckets, func(b *bucket) bool { return b.count == 0 })
+}
+
+// sortBuckets puts the most valuable pods first.
+func (k *packer) sortBuckets() {
+	slices.SortStableFunc(k.buckets, func(a, b *bucket) int { return cmp.Compare(b.value, a.value) })
+}

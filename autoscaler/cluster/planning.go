@@ -1,0 +1,268 @@
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// planning is one plan in the making: pods are put on sites and taken off again, and in the end the state is as it was.
+type planning struct {
+	s *State
+	// log is what was done, in order.
+	log []step
+	// bought are the sites that the plan adds.
+	bought []*site
+	spent  map[string]*spending
+	// sold counts what was bought of bounded varieties.
+	sold map[*variety]int
+}
+
+// step puts n pods of a batch on a site; a negative n takes bound ones off.
+type step struct {
+	site  *site
+	class *class
+	batch *batch
+	n     int
+}
+
+func (p *planning) put(t *site, b *batch, n int) {
+	t.occupy(b.class, n)
+	p.relate(t, b.class, n)
+	b.placed += n
+	p.log = append(p.log, step{site: t, class: b.class, batch: b, n: n})
+}
+
+// rewind takes back what was done since the log had this length.
+func (p *planning) rewind(to int) {
+	for i := len(p.log) - 1; i >= to; i-- {
+		st := p.log[i]
+		st.site.occupy(st.class, -st.n)
+		p.relate(st.site, st.class, -st.n)
+		if st.batch != nil {
+			st.batch.placed -= st.n
+		}
+	}
+	p.log = p.log[:to]
+}
+
+// relate keeps the counts of pods by topology domain.
+func (p *planning) relate(t *site, c *class, n int) {}
+
+// onNodes puts as many pods of the batch as there is room for on nodes that are there or expected.
+func (p *planning) onNodes(b *batch) {
+	c := b.class
+	if gated(c) {
+		return
+	}
+	for _, t := range p.s.sites() {
+		if b.left() == 0 {
+			return
+		}
+		if t.closed || c.filter.on(t.shape, t.node) != passes {
+			continue
+		}
+		if n := min(b.left(), p.room(t, c)); n > 0 {
+			p.put(t, b, n)
+		}
+	}
+}
+
+// room is how many more pods of the class the site takes.
+func (p *planning) room(t *site, c *class) int {
+	n := t.free.times(c.request)
+	if n > 0 && len(c.ports) > 0 {
+		if t.portsClash(c.ports) {
+			return 0
+		}
+		n = 1
+	}
+	return n
+}
+
+func gated(c *class) bool { return len(c.sample.Spec.SchedulingGates) > 0 }
+
+// sites are the nodes in the order of their names.
+func (s *State) sites() []*site {
+	if s.names == nil || s.ordered == nil {
+		s.Nodes()
+		s.ordered = make([]*site, len(s.names))
+		for i, name := range s.names {
+			s.ordered[i] = s.nodes[name]
+		}
+	}
+	return s.ordered
+}
+
+// nominate keeps the room that the scheduler is making for pods by evicting others.
+func (p *planning) nominate(batches []*batch) {
+	for _, b := range batches {
+		name := b.class.sample.Status.NominatedNodeName
+		t := p.s.nodes[name]
+		if b.demand != nil || t == nil || t.closed || b.class.filter.on(t.shape, t.node) != passes || gated(b.class) {
+			continue
+		}
+		p.put(t, b, b.left())
+	}
+}
+
+// Plan implements Planner.
+func (s *State) Plan(o Options) Plan {
+	p, batches := s.begin()
+	p.nominate(batches)
+	preempting := len(p.log)
+	for _, b := range batches {
+		if b.left() > 0 {
+			p.onNodes(b)
+		}
+	}
+	existing := len(p.log)
+	p.buy(batches, o)
+	plan := p.result(batches, preempting, existing)
+	plan.Cost = p.cost(batches, o)
+	p.rewind(0)
+	return plan
+}
+
+func (s *State) begin() (*planning, []*batch) {
+	s.classifyDemand()
+	s.refreshOffers()
+	return &planning{s: s, spent: map[string]*spending{}, sold: map[*variety]int{}}, s.batches()
+}
+
+// result names the pods.
+func (p *planning) result(batches []*batch, preempting, existing int) Plan {
+	plan := p.resultOf(batches, p.log[:existing], p.log[existing:])
+	n := 0
+	for _, st := range p.log[:preempting] {
+		n += st.n
+	}
+	plan.Preempting, plan.Placed = plan.Placed[:n:n], plan.Placed[n:]
+	return plan
+}
+
+// resultOf names the pods of steps on nodes and of steps on what is bought, and those without a place.
+func (p *planning) resultOf(batches []*batch, onNodes, onBought []step) Plan {
+	plan := Plan{}
+	next := make(map[*batch]int, len(batches))
+	refs := func(b *batch, n int, to []PodRef) []PodRef {
+		i := next[b]
+		next[b] += n
+		for ; n > 0; n-- {
+			to = append(to, b.ref(i))
+			i++
+		}
+		return to
+	}
+	var pods []PodRef
+	for _, st := range onNodes {
+		pods = refs(st.batch, st.n, pods[:0])
+		for _, ref := range pods {
+			plan.Placed = append(plan.Placed, Placement{Pod: ref, Node: st.site.name})
+		}
+	}
+	for _, st := range onBought {
+		st.site.planned = append(st.site.planned, placed{st.batch, st.n})
+	}
+	for _, t := range p.bought {
+		n := 0
+		for _, pl := range t.planned {
+			n += pl.n
+		}
+		node := NewNode{Offer: *t.variety.offer, Pods: make([]PodRef, 0, n)}
+		for _, pl := range t.planned {
+			node.Pods = refs(pl.batch, pl.n, node.Pods)
+		}
+		node.Requests = p.s.dims.list(t.variety.capacity.clone().take(t.free, 1))
+		node.Alternatives = p.alternatives(t)
+		node.Reason = p.reason(t, n, len(node.Alternatives))
+		plan.Create = append(plan.Create, node)
+	}
+	for _, b := range batches {
+		if b.left() == 0 {
+			continue
+		}
+		reasons := p.reasons(b)
+		for _, ref := range refs(b, b.left(), nil) {
+			plan.Unschedulable = append(plan.Unschedulable, Unschedulable{Pod: ref, Reasons: reasons})
+		}
+	}
+	return plan
+}
+
+// reason says for what a node is bought and why this offer.
+func (p *planning) reason(t *site, pods, alternatives int) string {
+	var b strings.Builder
+	first := t.planned[0].batch
+	fmt.Fprintf(&b, "room for %d pods", pods)
+	if pods == 1 {
+		b.Reset()
+		b.WriteString("room for 1 pod")
+	}
+	if name := first.name(); name != "" {
+		fmt.Fprintf(&b, " (%s", name)
+		if len(t.planned) > 1 {
+			b.WriteString(" and others")
+		}
+		b.WriteString(")")
+	}
+	fmt.Fprintf(&b, " that no node has; %s in %s (%s) at %.4g per hour", t.variety.offer.Name, t.variety.offer.Zone, t.variety.offer.CapacityType, t.variety.offer.PricePerHour)
+	if alternatives == 0 {
+		b.WriteString(" is the only offer that takes them")
+	} else {
+		fmt.Fprintf(&b, " was chosen %s", p.expanderWords(t.variety.offer))
+	}
+	return b.String()
+}
+
+func (b *batch) name() string {
+	if b.demand != nil {
+		return b.demand.Name
+	}
+	return podKey(b.members[0].pod)
+}
+
+func (p *planning) expanderWords(o *Offer) string {
+	switch p.s.policies[o.Policy].Expander {
+	case leastWaste:
+		return "because least of it stays unused"
+	case byPriority:
+		return "because the policy's priorities put it first"
+	case balanced:
+		return "because its zone has the fewest nodes"
+	}
+	return "because it costs least for what it takes"
+}
+
+// alternativesMax bounds NewNode.Alternatives.
+const alternativesMax = 20
+
+// alternatives are other offers that take the same pods in the same place.
+func (p *planning) alternatives(t *site) []Offer {
+	used := t.variety.free.clone().take(t.free, 1)
+	var out []Offer
+	for _, v := range p.s.varieties {
+		if len(out) == alternativesMax {
+			break
+		}
+		if v != t.variety && v.offer.Available && p.takes(v, t, used) {
+			out = append(out, *v.offer)
+		}
+	}
+	return out
+}
+
+// takes says whether a node of the variety could take what is planned for the site instead.
+func (p *planning) takes(v *variety, t *site, used vector) bool {
+	if !v.free.fits(used) || !p.sameDomains(v, t) {
+		return false
+	}
+	return !slices.ContainsFunc(t.planned, func(pl placed) bool { return pl.batch.class.filter.on(v.shape, v.node) != passes })
+}
+
+// sameDomains says whether a node of the variety would be in the same domains as the site.
+func (p *planning) sameDomains(v *variety, t *site) bool { return true }
+
+func hostname(name string) map[string]string { return map[string]string{corev1.LabelHostname: name} }

@@ -1,0 +1,71 @@
+package cluster
+
+import corev1 "k8s.io/api/core/v1"
+
+// hostPort is a port of the node that a pod takes for itself.
+type hostPort struct {
+	port     int32
+	protocol corev1.Protocol
+	ip       string
+}
+
+const anyIP = "0.0.0.0"
+
+// hostPorts are those that the scheduler's NodePorts looks at: of containers and of sidecars.
+func hostPorts(pod *corev1.Pod) []hostPort {
+	var out []hostPort
+	add := func(c *corev1.Container) {
+		for _, p := range c.Ports {
+			if p.HostPort <= 0 {
+				continue
+			}
+			h := hostPort{port: p.HostPort, protocol: p.Protocol, ip: p.HostIP}
+			if h.protocol == "" {
+				h.protocol = corev1.ProtocolTCP
+			}
+			if h.ip == "" {
+				h.ip = anyIP
+			}
+			out = append(out, h)
+		}
+	}
+	for i := range pod.Spec.InitContainers {
+		if c := &pod.Spec.InitContainers[i]; c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+			add(c)
+		}
+	}
+	for i := range pod.Spec.Containers {
+		add(&pod.Spec.Containers[i])
+	}
+	return out
+}
+
+func (p hostPort) conflicts(q hostPort) bool {
+	return p.port == q.port && p.protocol == q.protocol && (p.ip == q.ip || p.ip == anyIP || q.ip == anyIP)
+}
+
+// portsClash says whether one of the ports is taken on the site.
+func (t *site) portsClash(ports []hostPort) bool {
+	for _, want := range ports {
+		for used := range t.ports {
+			if want.conflicts(used) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (t *site) takePorts(ports []hostPort, n int) {
+	if len(ports) == 0 {
+		return
+	}
+	if t.ports == nil {
+		t.ports = map[hostPort]int{}
+	}
+	for _, p := range ports {
+		if t.ports[p] += n; t.ports[p] <= 0 {
+			delete(t.ports, p)
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package cluster
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+)
+
+// spending is what a plan has bought under one policy.
+type spending struct {
+	milliCPU, memory int64
+	nodes            int
+	price            float64
+	zones            map[string]int
+}
+
+// purchasable says whether one more may be bought.
+func (p *planning) purchasable(v *variety) bool {
+	if !v.offer.Available {
+		return false
+	}
+	return !v.bounded || p.withinStock(v) && p.limit(v) == ""
+}
+
+func (p *planning) withinStock(v *variety) bool {
+	return v.offer.Stock < 0 || p.sold[v] < v.offer.Stock
+}
+
+// limit names the limit that one more would exceed, empty when there is none.
+func (p *planning) limit(v *variety) string {
+	left := p.s.policies[v.offer.Policy].Left
+	spent := p.spent[v.offer.Policy]
+	if spent == nil {
+		spent = &spending{}
+	}
+	switch {
+	case left.Nodes != nil && spent.nodes+1 > *left.Nodes:
+		return "nodes"
+	case left.MilliCPU != nil && spent.milliCPU+v.capacity.at(dimCPU) > *left.MilliCPU:
+		return "CPU"
+	case left.Memory != nil && spent.memory+v.capacity.at(dimMemory) > *left.Memory:
+		return "memory"
+	case left.PricePerHour != nil && spent.price+v.offer.PricePerHour > *left.PricePerHour*(1+1e-12):
+		return "price per hour"
+	}
+	return ""
+}
+
+// inZone is how many nodes the policy has in the offer's zone, those of the plan included.
+func (p *planning) inZone(v *variety) int {
+	n := p.s.policies[v.offer.Policy].Owned[v.offer.Zone]
+	if spent := p.spent[v.offer.Policy]; spent != nil {
+		n += spent.zones[v.offer.Zone]
+	}
+	return n
+}
+
+// purchase adds a node of the variety to the plan.
+func (p *planning) purchase(v *variety) *site {
+	t := &site{index: p.s.nextSite + int32(len(p.bought)), name: "new-" + strconv.Itoa(len(p.bought)), node: v.node, shape: v.shape, free: v.free.clone(), variety: v}
+	p.bought = append(p.bought, t)
+	p.charge(v, 1)
+	return t
+}
+
+func (p *planning) charge(v *variety, n int) {
+	if v.bounded {
+		p.sold[v] += n
+	}
+	spent := p.spent[v.offer.Policy]
+	if spent == nil {
+		spent = &spending{zones: map[string]int{}}
+		p.spent[v.offer.Policy] = spent
+	}
+	spent.nodes += n
+	spent.milliCPU += int64(n) * v.capacity.at(dimCPU)
+	spent.memory += int64(n) * v.capacity.at(dimMemory)
+	spent.price += float64(n) * v.offer.PricePerHour
+	spent.zones[v.offer.Zone] += n
+}
+
+// buy finds nodes to buy for the pods that have no place. Policies of a higher weight come first.
+func (p *planning) buy(batches []*batch, o Options) {
+	var open []*batch
+	for _, b := range batches {
+		if b.left() > 0 && !gated(b.class) {
+			open = append(open, b)
+		}
+	}
+	if len(open) == 0 {
+		return
+	}
+	mark := len(p.log)
+	p.pack(open, o)
+	if left(open) == 0 || !p.scarce(o) {
+		return
+	}
+	// There is not enough for all: pods of a higher priority come first, and each next priority fills up what is there.
+	p.abandon(mark)
+	for len(open) > 0 {
+		n := 1
+		for n < len(open) && open[n].priority == open[0].priority && open[n].rank == open[0].rank {
+			n++
+		}
+		for _, b := range open[:n] {
+			p.onBought(b)
+		}
+		p.pack(open[:n], o)
+		open = open[n:]
+	}
+}
+
+func left(batches []*batch) int {
+	n := 0
+	for _, b := range batches {
+		n += b.left()
+	}
+	return n
+}
+
+// scarce says whether something bounds what can be bought.
+func (p *planning) scarce(o Options) bool {
+	return o.MaxNodes > 0 || slices.ContainsFunc(p.s.varieties, func(v *variety) bool { return v.bounded })
+}
+
+// abandon forgets what was bought since the log had this length.
+func (p *planning) abandon(mark int) {
+	p.rewind(mark)
+	for _, t := range p.bought {
+		p.charge(t.variety, -1)
+	}
+	p.bought = nil
+}
+
+// onBought puts pods on nodes that the plan buys anyway.
+func (p *planning) onBought(b *batch) {
+	for _, t := range p.bought {
+		if b.left() == 0 {
+			return
+		}
+		if b.class.filter.on(t.shape, t.node) == passes {
+			if n := min(b.left(), p.room(t, b.class)); n > 0 {
+				p.put(t, b, n)
+			}
+		}
+	}
+}
+
+// pack buys for the batches, by falling weight of policies.
+func (p *planning) pack(batches []*batch, o Options) {
+	var filters []*filter
+	for _, b := range batches {
+		if !slices.Contains(filters, b.class.filter) {
+			filters = append(filters, b.class.filter)
+		}
+	}
+	all := p.lots(filters)
+	slices.SortStableFunc(all, func(a, b *lot) int { return cmp.Compare(b.weight, a.weight) })
+	for len(all) > 0 && left(batches) > 0 {
+		n := 1
+		for n < len(all) && all[n].weight == all[0].weight {
+			n++
+		}
+		k := &packer{p: p, lots: slices.Clone(all[:n])}
+		k.collect(batches, filters)
+		k.price()
+		k.sortBuckets()
+		k.sortLots()
+		k.run(o)
+		all = all[n:]
+	}
+}
+
+// collect sorts the pods into buckets.
+func (k *packer) collect(batches []*batch, filters []*filter) {
+	sets := map[*filter]*eligibility{}
+	for i, f := range filters {
+		set := &eligibility{lots: make([]bool, k.span())}
+		for _, l := range k.lots {
+			set.lots[l.index] = l.signature[i] == 'y'
+		}
+		sets[f] = set
+	}
+	byKey := map[string]*bucket{}
+	var key []byte
+	for _, b := range batches {
+		if b.left() == 0 {
+			continue
+		}
+		c := b.class
+		key = key[:0]
+		for _, n := range c.request {
+			key = strconv.AppendInt(append(key, ','), n, 36)
+		}
+		key = strconv.AppendInt(append(key, '/'), int64(c.filter.id), 10)
+		for _, q := range c.ports {
+			key = append(strconv.AppendInt(append(key, ':'), int64(q.port), 10), q.protocol...)
+			key = append(key, q.ip...)
+		}
+		bu := byKey[string(key)]
+		if bu == nil {
+			bu = &bucket{request: c.request, takes: sets[c.filter], ports: c.ports, cell: -1}
+			byKey[string(key)] = bu
+			k.buckets = append(k.buckets, bu)
+		}
+		bu.parts = append(bu.parts, &part{b, b.left()})
+		bu.count += b.left()
+		k.left += b.left()
+	}
+}
+
+// span is one more than the largest index of a lot.
+func (k *packer) span() int {
+	n := 0
+	for _, l := range k.lots {
+		n = max(n, l.index+1)
+	}
+	return n
+}
+
+// cellOf is the combination of topology domains that a node of the variety would be in.
+func (p *planning) cellOf(*variety) int { return 0 }

@@ -1,0 +1,74 @@
+package cluster
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// The codes of reasons.
+const (
+	reasonResources    = "Resources"
+	reasonNodeSelector = "NodeSelector"
+	reasonTaint        = "Taint"
+	reasonLimit        = "Limit"
+	reasonUnavailable  = "Unavailable"
+	reasonGate         = "SchedulingGate"
+	reasonNoOffers     = "NoOffers"
+	reasonMaxNodes     = "MaxNodes"
+)
+
+// reasons says why no offer takes the rest of a batch, the one that holds for most offers first.
+func (p *planning) reasons(b *batch) []Reason {
+	c := b.class
+	if gated(c) {
+		return []Reason{{Code: reasonGate, Message: fmt.Sprintf("the pod waits for its scheduling gate %s", c.sample.Spec.SchedulingGates[0].Name)}}
+	}
+	if len(p.s.varieties) == 0 {
+		return []Reason{{Code: reasonNoOffers, Message: "nothing is offered"}}
+	}
+	counts := map[Reason]int{}
+	for _, v := range p.s.varieties {
+		counts[p.refusal(c, v)]++
+	}
+	out := make([]Reason, 0, len(counts))
+	for r, n := range counts {
+		r.Offers = n
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b Reason) int {
+		return cmp.Or(cmp.Compare(b.Offers, a.Offers), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Message, b.Message))
+	})
+	return out
+}
+
+// refusal is the first reason for which a node of the variety is not bought for the class.
+func (p *planning) refusal(c *class, v *variety) Reason {
+	switch c.filter.on(v.shape, v.node) {
+	case wrongLabels:
+		return Reason{Code: reasonNodeSelector, Message: "the pod's node selector or required node affinity does not select it"}
+	case tainted:
+		return Reason{Code: reasonTaint, Message: "the pod does not tolerate its taints"}
+	}
+	if d := v.free.short(c.request); d >= 0 {
+		why := ""
+		if v.capacity.at(d) >= c.request.at(d) {
+			why = " besides its DaemonSets' pods"
+		}
+		return Reason{Code: reasonResources, Message: fmt.Sprintf("the pod requests more %s than it has%s", p.s.dims.names[d], why)}
+	}
+	if !v.offer.Available {
+		why := v.offer.Unavailable
+		if why == "" {
+			why = "it is sold out"
+		}
+		return Reason{Code: reasonUnavailable, Message: why}
+	}
+	if !p.withinStock(v) {
+		return Reason{Code: reasonUnavailable, Message: "its stock is used up"}
+	}
+	if l := p.limit(v); l != "" {
+		return Reason{Code: reasonLimit, Message: fmt.Sprintf("policy %s has reached its limit of %s", v.offer.Policy, l)}
+	}
+	return Reason{Code: reasonMaxNodes, Message: "the plan may not buy more nodes"}
+}
