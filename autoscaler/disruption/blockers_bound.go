@@ -1,6 +1,9 @@
 package disruption
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
 
 // finished pods hold nothing that could be moved.
 func finished(s *subject) (PodVerdict, bool) {
@@ -36,4 +39,15 @@ func terminating(s *subject) (PodVerdict, bool) {
 		return goes("Terminating", "is being deleted already")
 	}
 	return PodVerdict{}, false
+}
+
+// Stationary is true for a pod that needs no other place when its node goes: it belongs to the node, has finished, or is being deleted.
+func Stationary(pod *corev1.Pod) bool {
+	s := &subject{pod: pod, owner: metav1.GetControllerOfNoCopy(pod)}
+	for _, judge := range []func(*subject) (PodVerdict, bool){finished, static, daemonSet, terminating} {
+		if v, applies := judge(s); applies {
+			return v.Fate == Goes
+		}
+	}
+	return false
 }
