@@ -160,8 +160,8 @@ func (s *search) accept(group []*node, reason v1alpha1.DisruptionReason, out *cl
 		if reason == v1alpha1.DisruptEmpty {
 			m.Code, m.Message = "Empty", fmt.Sprintf("no pod needs the node: %s an hour are saved", money(m.Saving))
 		} else {
-			m.Code, m.Message = "Removable", fmt.Sprintf("%s have room on other nodes: %s an hour are saved for evictions worth %s",
-				count(len(n.verdict.Evict), "pod", "pods"), money(m.Saving), money(m.Cost))
+			m.Code, m.Message = "Removable", fmt.Sprintf("%s room on other nodes: %s an hour are saved for evictions worth %s",
+				its(len(n.verdict.Evict)), money(m.Saving), money(m.Cost))
 		}
 		s.take([]*node{n}, m)
 	}

@@ -19,6 +19,13 @@ func count(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
+func its(pods int) string {
+	if pods == 1 {
+		return "its pod has"
+	}
+	return fmt.Sprintf("its %d pods have", pods)
+}
+
 // clip rounds a duration to what people read.
 func clip(d time.Duration) time.Duration {
 	if d >= time.Minute {
