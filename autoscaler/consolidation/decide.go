@@ -48,9 +48,13 @@ func Decide(in Input) Decision {
 		s.empty()
 		s.removals()
 		s.replacements()
+		s.settle()
 		f.moves = append(f.moves, s.moves...)
 	}
-	d := Decision{Moves: f.moves, Stays: make(map[string]disruption.Stay, len(f.nodes)), Simulations: f.effort.simulations, SimulatedPods: f.effort.pods}
+	d := Decision{Stays: make(map[string]disruption.Stay, len(f.nodes)), Simulations: f.effort.simulations, SimulatedPods: f.effort.pods}
+	for _, m := range f.moves {
+		d.Moves = append(d.Moves, *m)
+	}
 	for _, n := range f.nodes {
 		d.Stays[n.name] = n.stay()
 	}

@@ -68,7 +68,10 @@ func TestWhyANodeStays(t *testing.T) {
 		"it grew ten minutes ago":     {func(c *town) { c.input.Memory.Grew("general", noon.Add(-10*time.Minute)) }, "Removable", ""},
 		"it took pods of a move":      {func(c *town) { c.input.Memory.Bought("lone", noon.Add(-14*time.Minute)) }, "TookPodsLately", "14m0s ago"},
 		"the last attempt was undone": {func(c *town) { c.failed("lone", noon.Add(-9*time.Minute)) }, "FailedLately", "the world changed"},
-		"a second attempt too": {func(c *town) { c.failed("lone", noon.Add(-30*time.Minute)); c.failed("lone", noon.Add(-19*time.Minute)) },
+		"a second attempt too": {func(c *town) {
+			c.failed("lone", noon.Add(-30*time.Minute))
+			c.failed("lone", noon.Add(-19*time.Minute))
+		},
 			"FailedLately", "for 1m0s"},
 		"a failure is over": {func(c *town) { c.failed("lone", noon.Add(-10*time.Minute)) }, "Removable", ""},
 		"a pod blocks": {func(c *town) {
@@ -79,10 +82,14 @@ func TestWhyANodeStays(t *testing.T) {
 			b.Spec.Selector = &metav1.LabelSelector{}
 			c.input.World.PDBs = []*policyv1.PodDisruptionBudget{b}
 		}, "PDBExhausted", "PodDisruptionBudget web"},
-		"the budget of nodes forbids it":   {disrupt(func(d *v1alpha1.NodeDisruption) { d.Budgets[0].Nodes = intstr.FromInt32(0) }), "BudgetExhausted", "the budget of 0"},
-		"the budget of nodes is used up":   {func(c *town) { c.policy("general", budget("1")); c.unready["busy"] = true }, "BudgetExhausted", "1 are disrupted"},
-		"a budget for the other reason":    {disrupt(func(d *v1alpha1.NodeDisruption) { d.Budgets[0] = v1alpha1.DisruptionBudget{Nodes: intstr.FromInt32(0), Reasons: []v1alpha1.DisruptionReason{v1alpha1.DisruptEmpty}} }), "Removable", ""},
-		"its pods are worth more than it":  {func(c *town) { c.run("lone", 1, 100, func(p *corev1.Pod) { p.Spec.Priority = new(int32(2_000_000_000)) }) }, "NotWorthEvictions", "an hour"},
+		"the budget of nodes forbids it": {disrupt(func(d *v1alpha1.NodeDisruption) { d.Budgets[0].Nodes = intstr.FromInt32(0) }), "BudgetExhausted", "the budget of 0"},
+		"the budget of nodes is used up": {func(c *town) { c.policy("general", budget("1")); c.unready["busy"] = true }, "BudgetExhausted", "1 are disrupted"},
+		"a budget for the other reason": {disrupt(func(d *v1alpha1.NodeDisruption) {
+			d.Budgets[0] = v1alpha1.DisruptionBudget{Nodes: intstr.FromInt32(0), Reasons: []v1alpha1.DisruptionReason{v1alpha1.DisruptEmpty}}
+		}), "Removable", ""},
+		"its pods are worth more than it": {func(c *town) {
+			c.run("lone", 1, 100, func(p *corev1.Pod) { p.Spec.Priority = new(int32(2_000_000_000)) })
+		}, "NotWorthEvictions", "an hour"},
 		"the other node takes no pods yet": {func(c *town) { c.unready["busy"] = true }, "NoCheaperNode", "takes no pods yet"},
 		"there is no room elsewhere": {func(c *town) {
 			c.run("busy", 1, 2500)

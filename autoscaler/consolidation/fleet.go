@@ -26,7 +26,7 @@ type fleet struct {
 	// going are the names of nodes on their way out whose pods need room too.
 	going  []string
 	effort effort
-	moves  []disruption.Move
+	moves  []*disruption.Move
 }
 
 // node is a candidate with what was found out about it.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/cluster"
 	"github.com/yagura-dev/yagura/autoscaler/disruption"
@@ -29,18 +31,12 @@ func (s *search) replacements() {
 	if best == nil {
 		return
 	}
-	m := disruption.Move{
+	m := &disruption.Move{
 		Reason: v1alpha1.DisruptUnderutilized, Policy: s.pool.policy.Name, Create: best.out.Create,
 		Saving: best.saving, Cost: best.cost, Code: "Replaceable",
 	}
-	mine := podsOf(best.group)
 	for _, n := range best.group {
 		m.Remove = append(m.Remove, n.name)
-	}
-	for _, p := range best.out.Moves {
-		if mine[p.Pod.NamespacedName] {
-			m.Place = append(m.Place, p)
-		}
 	}
 	what := "the node's pods fit"
 	if len(best.group) > 1 {
@@ -48,6 +44,48 @@ func (s *search) replacements() {
 	}
 	m.Message = fmt.Sprintf("%s on %s: %s an hour are saved for evictions worth %s", what, offers(m.Create), money(m.Saving), money(m.Cost))
 	s.take(best.group, m)
+	s.placed = best.out.Moves
+	s.absorb(m)
+}
+
+// absorb joins removals to the replacement whose new nodes take some of their pods: they must wait for these nodes, too.
+func (s *search) absorb(m *disruption.Move) {
+	takers := onNewNodes(s.placed)
+	kept := s.moves[:0]
+	for _, other := range s.moves {
+		if other == m || !s.leans(other, takers) {
+			kept = append(kept, other)
+			continue
+		}
+		m.Remove = append(m.Remove, other.Remove...)
+		m.Saving += other.Saving
+		m.Cost += other.Cost
+		m.Message += fmt.Sprintf("; %s goes with it, some of its pods fit there too", names(other.Remove))
+	}
+	s.moves = kept
+}
+
+// leans says whether a pod of the move goes to a new node.
+func (s *search) leans(m *disruption.Move, takers map[types.NamespacedName]bool) bool {
+	for _, name := range m.Remove {
+		for _, pod := range s.f.byName[name].candidate.Pods {
+			if takers[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// onNewNodes are the pods that go to new nodes.
+func onNewNodes(places []cluster.Placement) map[types.NamespacedName]bool {
+	pods := map[types.NamespacedName]bool{}
+	for _, p := range places {
+		if isNew(p.Node) {
+			pods[p.Pod.NamespacedName] = true
+		}
+	}
+	return pods
 }
 
 // replaceable are nodes whose pods have no room elsewhere, those first that waste most.

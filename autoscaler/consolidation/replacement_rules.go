@@ -3,6 +3,8 @@ package consolidation
 import (
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/yagura-dev/yagura/autoscaler/cluster"
 )
 
@@ -22,6 +24,7 @@ func replacementRules() []replacementRule {
 		{"evictions", outweighsEvictions},
 		{"spot", spotIsFlexible},
 		{"buyer", buyerActs},
+		{"alone", leavesOthersAlone},
 	}
 }
 
@@ -102,6 +105,28 @@ func buyerActs(s *search, p *proposal) (bool, string, string) {
 		buyer := p.out.Create[i].Offer.Policy
 		if b := s.f.pools[buyer]; buyer != s.pool.policy.Name && (b == nil || !b.acts()) {
 			return true, "BuyerDoesNotAct", fmt.Sprintf("the replacement would be bought by the NodePolicy %s, which does not act", buyer)
+		}
+	}
+	return false, "", ""
+}
+
+// leavesOthersAlone refuses new nodes that moves of other policies would have to wait for, or pods that are on their way already.
+func leavesOthersAlone(s *search, p *proposal) (bool, string, string) {
+	takers := onNewNodes(p.out.Moves)
+	own := map[string]bool{}
+	for _, m := range s.moves {
+		for _, name := range m.Remove {
+			own[name] = true
+		}
+	}
+	for _, name := range s.gone {
+		if own[name] {
+			continue
+		}
+		for _, pod := range s.f.byName[name].candidate.Pods {
+			if takers[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}] {
+				return true, "MovesUnderWay", "pods of " + name + ", which goes already, would need the new node"
+			}
 		}
 	}
 	return false, "", ""

@@ -27,7 +27,9 @@ type search struct {
 	pool *pool
 	// gone are nodes on their way out and those that were accepted before, of this pool and of others that act.
 	gone  []string
-	moves []disruption.Move
+	moves []*disruption.Move
+	// placed is the newest simulation that was accepted: it has a place for the pods of everything that goes.
+	placed []cluster.Placement
 }
 
 func (f *fleet) search(p *pool) *search {
@@ -146,17 +148,8 @@ func (s *search) remove(nodes []*node, reason v1alpha1.DisruptionReason) {
 
 // accept makes a move of each node: one that has to be given up does not take the others with it.
 func (s *search) accept(group []*node, reason v1alpha1.DisruptionReason, out *cluster.Outcome) {
-	places := make(map[types.NamespacedName]cluster.Placement, len(out.Moves))
-	for _, m := range out.Moves {
-		places[m.Pod.NamespacedName] = m
-	}
 	for _, n := range group {
-		m := disruption.Move{Reason: reason, Policy: s.pool.policy.Name, Remove: []string{n.name}, Saving: n.price, Cost: n.cost}
-		for _, pod := range n.candidate.Pods {
-			if p, ok := places[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}]; ok {
-				m.Place = append(m.Place, p)
-			}
-		}
+		m := &disruption.Move{Reason: reason, Policy: s.pool.policy.Name, Remove: []string{n.name}, Saving: n.price, Cost: n.cost}
 		if reason == v1alpha1.DisruptEmpty {
 			m.Code, m.Message = "Empty", fmt.Sprintf("no pod needs the node: %s an hour are saved", money(m.Saving))
 		} else {
@@ -165,10 +158,46 @@ func (s *search) accept(group []*node, reason v1alpha1.DisruptionReason, out *cl
 		}
 		s.take([]*node{n}, m)
 	}
+	s.placed = out.Moves
+}
+
+// settle gives every move the places that the newest simulation found: what one was accepted with may be a node that went later.
+func (s *search) settle() {
+	if s.placed == nil {
+		return
+	}
+	places := make(map[types.NamespacedName]cluster.Placement, len(s.placed))
+	for _, p := range s.placed {
+		places[p.Pod.NamespacedName] = p
+	}
+	for _, m := range s.together() {
+		m.Place = nil
+		for _, name := range m.Remove {
+			for _, pod := range s.f.byName[name].candidate.Pods {
+				if p, ok := places[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}]; ok {
+					m.Place = append(m.Place, p)
+				}
+			}
+		}
+	}
+}
+
+// together are the moves that this search's simulations cover.
+func (s *search) together() []*disruption.Move {
+	if !s.pool.acts() {
+		return s.moves
+	}
+	var all []*disruption.Move
+	for _, m := range s.f.moves {
+		if s.f.pools[m.Policy].acts() {
+			all = append(all, m)
+		}
+	}
+	return append(all, s.moves...)
 }
 
 // take makes the nodes part of a move.
-func (s *search) take(group []*node, m disruption.Move) {
+func (s *search) take(group []*node, m *disruption.Move) {
 	for _, n := range group {
 		n.taken = true
 		if last := &n.verdicts[len(n.verdicts)-1]; last.Stays {
