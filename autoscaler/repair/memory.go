@@ -76,7 +76,7 @@ type spell struct {
 	// since is when it began, seen when it was first seen here, at when it was looked at last.
 	since, seen, at time.Time
 	status          string
-	// debt is the length of earlier spells, less a quarter of the time in between.
+	// debt is how long earlier spells were seen here, less a quarter of the time in between.
 	debt time.Duration
 }
 
@@ -96,7 +96,7 @@ func (s *spell) apply(now, since time.Time, status string, most time.Duration) {
 		s.bad, s.since, s.seen = true, since, now
 	case status == s.status && since.After(s.since):
 		s.end(s.at, most)
-		s.bad, s.since = true, since
+		s.bad, s.since, s.seen = true, since, now
 	}
 	s.status, s.at = status, now
 }
@@ -120,7 +120,7 @@ func (s *spell) skip(now time.Time) {
 }
 
 func (s *spell) end(at time.Time, most time.Duration) {
-	s.debt = min(most, s.debt+max(0, at.Sub(s.since)))
+	s.debt = min(most, s.debt+max(0, at.Sub(later(s.since, s.seen))))
 	s.bad = false
 }
 
@@ -135,5 +135,5 @@ func (s *spell) lasts(now time.Time) time.Duration { return s.debt + max(0, now.
 
 // due reports whether that is long enough.
 func (s *spell) due(now time.Time, most time.Duration) bool {
-	return s.bad && s.lasts(now) >= most && now.Sub(s.seen) >= min(glance, most)
+	return s.bad && s.lasts(now) >= most && s.debt+now.Sub(s.seen) >= min(glance, most)
 }

@@ -108,7 +108,7 @@ func leaving(x *patient) disruption.Verdict {
 	}
 	x.unreachable = x.in.Memory.unreachable(x.in.Now, x.n, x.h)
 	c := x.n.Claim
-	if c != nil && c.Status.Phase != v1alpha1.ClaimTerminating && x.due && x.unreachable {
+	if c != nil && c.Status.Phase != v1alpha1.ClaimTerminating && x.due && x.unreachable && replacements(c) < 2 {
 		return goes("DiedLeaving", "it was being taken away, and nobody answers on it any more")
 	}
 	x.health.State = Leaving
@@ -120,6 +120,16 @@ func leaving(x *patient) disruption.Verdict {
 		return stays("Replacing", "it is being replaced%s", colon(c.Status.Disruption.Message))
 	}
 	return stays("Leaving", "it is being taken away%s", colon(c.Status.Disruption.Message))
+}
+
+// replacements is how often a replacement was begun.
+func replacements(c *v1alpha1.NodeClaim) (n int) {
+	for i := range c.Status.Repairs {
+		if c.Status.Repairs[i].Step == v1alpha1.RepairReplace {
+			n++
+		}
+	}
+	return n
 }
 
 // lasting ends the way of nodes to which no rule applies for long enough.

@@ -134,6 +134,9 @@ func (w *world) attempt(a repair.Action) {
 		c.Status.Repairs = append(c.Status.Repairs, v1alpha1.RepairAttempt{Step: a.Step, Rule: a.Rule, At: metav1.NewTime(w.in.Now), Message: a.Message})
 		if a.Step == v1alpha1.RepairReplace {
 			c.Status.Disruption = &v1alpha1.ClaimDisruption{Reason: v1alpha1.DisruptUnhealthy, Message: a.Message, At: metav1.NewTime(w.in.Now)}
+			if c.Status.Phase = v1alpha1.ClaimDraining; a.Way != repair.Surge {
+				c.Status.Phase = v1alpha1.ClaimTerminating
+			}
 		}
 	}
 }
