@@ -26,7 +26,14 @@ func (p *Provider) buy(ctx context.Context, g *group, claim *v1alpha1.NodeClaim)
 		if err != nil {
 			return provider.Machine{}, err
 		}
-		if entry := l.Claims[claim.Name]; entry != nil {
+		if entry := l.Claims[claim.Name]; entry != nil && !l.Renew(claim.Name, seen.Observation) {
+			return machine(g.id, claim.Name, entry, seen), nil
+		} else if entry != nil && l.Claims[claim.Name] != nil {
+			if _, err = p.store.Save(ctx, g.id, l, version); errors.Is(err, ledger.ErrConflict) {
+				continue
+			} else if err != nil {
+				return provider.Machine{}, err
+			}
 			return machine(g.id, claim.Name, entry, seen), nil
 		}
 		if l.Intent != nil {

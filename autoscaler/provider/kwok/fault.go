@@ -11,6 +11,7 @@ import (
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/cluster"
+	"github.com/yagura-dev/yagura/autoscaler/cluster/catalog"
 )
 
 // load reads what is sold.
@@ -23,7 +24,19 @@ func load(cfg Config) ([]cluster.Offer, error) {
 	for _, i := range instances {
 		out = append(out, i.offers()...)
 	}
-	return out, nil
+	if cfg.Catalog == "" {
+		return out, nil
+	}
+	file, err := os.Open(cfg.Catalog)
+	if err != nil {
+		return nil, fmt.Errorf("catalog: %w", err)
+	}
+	defer file.Close()
+	read, err := catalog.Read(file)
+	if err != nil {
+		return nil, fmt.Errorf("catalog %s: %w", cfg.Catalog, err)
+	}
+	return append(out, read...), nil
 }
 
 // faults are those that apply now.

@@ -22,6 +22,7 @@ const (
 	providerLabel = "kwok." + v1alpha1.GroupName + "/provider"
 	// offerAnnotation is what the node was bought as, for its stock.
 	offerAnnotation = "kwok." + v1alpha1.GroupName + "/offer"
+	groupAnnotation = "kwok." + v1alpha1.GroupName + "/group"
 	imageAnnotation = "kwok." + v1alpha1.GroupName + "/image"
 
 	// typeLabel and fakeAnnotation are kwok's marks of nodes that it plays. Both are set, since it is configured with either.
@@ -72,6 +73,9 @@ func (p *Provider) node(claim *v1alpha1.NodeClaim) *corev1.Node {
 	maps.Copy(annotations, map[string]string{
 		fakeAnnotation: "fake", offerAnnotation: stockOf(&offer), metricsAnnotation: "/metrics/nodes/" + claim.Name + "/metrics/resource",
 	})
+	if claim.Spec.Offer.Group != "" {
+		annotations[groupAnnotation] = claim.Spec.Offer.Group
+	}
 	if claim.Spec.Image != "" {
 		annotations[imageAnnotation] = claim.Spec.Image
 	}
@@ -121,7 +125,7 @@ func taints(lists ...[]corev1.Taint) []corev1.Taint {
 
 func (p *Provider) machine(node *corev1.Node) provider.Machine {
 	m := provider.Machine{
-		ID: node.Spec.ProviderID, NodeName: node.Name, Created: node.CreationTimestamp.Time, State: provider.Running,
+		ID: node.Spec.ProviderID, Group: node.Annotations[groupAnnotation], NodeName: node.Name, Created: node.CreationTimestamp.Time, State: provider.Running,
 		Version: node.Status.NodeInfo.KubeletVersion, Image: node.Annotations[imageAnnotation],
 	}
 	if node.Labels[providerLabel] == p.name {
@@ -171,12 +175,16 @@ func (p *Provider) sold(ctx context.Context) (map[string]int, error) {
 }
 
 // stockOf names what is counted against an offer's stock.
-func stockOf(o *cluster.Offer) string { return o.Name + "/" + o.Zone + "/" + o.CapacityType }
+func stockOf(o *cluster.Offer) string {
+	return o.Name + "/" + o.Group + "/" + o.Zone + "/" + o.CapacityType
+}
 
 // offer is the one that a claim is for, policy and all.
 func (p *Provider) offer(claim *v1alpha1.NodeClaim) (cluster.Offer, bool) {
+	wanted := claim.Spec.Offer
 	for i := range p.offers {
-		if o := &p.offers[i]; o.Name == claim.Spec.Offer.Name && o.Zone == claim.Spec.Offer.Zone && o.CapacityType == claim.Spec.Offer.CapacityType {
+		o := &p.offers[i]
+		if o.Name == wanted.Name && o.Group == wanted.Group && o.Zone == wanted.Zone && o.CapacityType == wanted.CapacityType {
 			out := *o
 			out.Policy = claim.Spec.Policy
 			return out, true

@@ -290,7 +290,7 @@ func (p *Provider) begin(claim *v1alpha1.NodeClaim, after time.Duration, fault F
 		return b.machine
 	}
 	b := &boot{machine: provider.Machine{
-		ID: providerID(claim.Name), Claim: claim.Name, NodeName: claim.Name, Created: p.clock.Now(), State: provider.Creating,
+		ID: providerID(claim.Name), Claim: claim.Name, Group: claim.Spec.Offer.Group, NodeName: claim.Name, Created: p.clock.Now(), State: provider.Creating,
 		Version: claim.Spec.Version, Image: claim.Spec.Image,
 	}}
 	switch fault {

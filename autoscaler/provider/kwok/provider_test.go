@@ -126,6 +126,20 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// TestConformanceCatalog sells what a cloud's catalog of instance types has.
+func TestConformanceCatalog(t *testing.T) {
+	path := filepath.Join("..", "..", "..", "..", "shared", "data", "nodes", "instance_types.json")
+	if _, err := os.Stat(path); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skipf("SKIPPED: %v", err)
+	}
+	providertest.Suite(t, func(t *testing.T) providertest.Fixture {
+		return newWorld(t, Config{Catalog: path}, clock.RealClock{}).fixture(t)
+	})
+}
+
 // TestConformanceBooting is the same with machines that take a minute until they have a node.
 func TestConformanceBooting(t *testing.T) {
 	providertest.Suite(t, func(t *testing.T) providertest.Fixture {

@@ -274,6 +274,25 @@ func (l *Ledger) TakeLate(claim string) bool {
 	return false
 }
 
+// Renew is for a claim that is asked for again after its machine was taken away: it gets what has come in its place, or waits for
+// that while the group's size still counts it, or has to be bought again. It reports whether the ledger was changed.
+func (l *Ledger) Renew(claim string, o Observation) (changed bool) {
+	e := l.Claims[claim]
+	switch {
+	case e == nil || e.Deleting != nil:
+		return false
+	case e.Replaced:
+		e.Replaced = false
+	case !e.Gone(o):
+		return false
+	case o.Size > l.Counted(o):
+		*e = Entry{Ordered: o.Now}
+	default:
+		delete(l.Claims, claim)
+	}
+	return true
+}
+
 // Gone says that an entry's machine is not there any more: its deletion was asked for, or it has been missing for longer than a
 // list may be wrong.
 func (e *Entry) Gone(o Observation) bool {

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/common/model"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/yagura-dev/yagura/autoscaler/provider/external"
 	"github.com/yagura-dev/yagura/autoscaler/provider/kwok"
 )
 
@@ -26,6 +27,8 @@ type Config struct {
 type Instance struct {
 	// Kwok is a simulated cloud.
 	Kwok *kwok.Config `json:"kwok,omitempty"`
+	// External is a server of cluster-autoscaler's external gRPC protocol.
+	External *external.Config `json:"external,omitempty"`
 }
 
 // DefaultConfig has no provider.
@@ -54,6 +57,9 @@ func (i Instance) kinds() map[string]func() error {
 	out := map[string]func() error{}
 	if i.Kwok != nil {
 		out["kwok"] = i.Kwok.Validate
+	}
+	if i.External != nil {
+		out["external"] = i.External.Validate
 	}
 	return out
 }

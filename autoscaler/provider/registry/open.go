@@ -19,6 +19,7 @@ import (
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/provider"
+	"github.com/yagura-dev/yagura/autoscaler/provider/external"
 	"github.com/yagura-dev/yagura/autoscaler/provider/kwok"
 )
 
@@ -82,13 +83,20 @@ type opener struct {
 
 func (o *opener) open(name string, i Instance) (provider.Provider, error) {
 	logger := o.deps.Logger.With("provider", name)
+	c, err := o.client()
+	if err != nil {
+		return nil, err
+	}
 	switch {
 	case i.Kwok != nil:
-		c, err := o.client()
+		p, err := kwok.New(name, *i.Kwok, kwok.Dependencies{Client: c, Clock: o.deps.Clock, Logger: logger})
 		if err != nil {
 			return nil, err
 		}
-		p, err := kwok.New(name, *i.Kwok, kwok.Dependencies{Client: c, Clock: o.deps.Clock, Logger: logger})
+		o.registry.closers = append(o.registry.closers, p.Close)
+		return p, nil
+	case i.External != nil:
+		p, err := external.New(name, *i.External, external.Dependencies{Client: c, Namespace: o.deps.Namespace, Clock: o.deps.Clock, Logger: logger})
 		if err != nil {
 			return nil, err
 		}
