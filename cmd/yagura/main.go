@@ -1,5 +1,5 @@
 // Command yagura is the whole platform in one process (yagura up) and its users'
-// command line (yagura logs, yagura metrics, yagura replay).
+// command line (yagura logs, yagura metrics, yagura replay, yagura plan).
 //
 // It imports cmd/internal, which composes the rooms; nothing imports it.
 package main
@@ -17,6 +17,6 @@ func newRoot() *cobra.Command {
 		Use:   "yagura",
 		Short: "Watch a Kubernetes cluster and scale it",
 	}
-	root.AddCommand(newUp(), newLogs(), newMetrics(), newBench(), newReplay(), newSnapshot(), newRestore())
+	root.AddCommand(newUp(), newLogs(), newMetrics(), newBench(), newReplay(), newPlan(), newSnapshot(), newRestore())
 	return root
 }
