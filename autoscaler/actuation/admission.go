@@ -278,7 +278,9 @@ type annotationPatch struct {
 	} `json:"spec"`
 }
 
-func newAnnotationPatch(d *appsv1.Deployment, name, value string) ([]byte, error) {
+// NewAnnotationPatch makes the apply configuration that sets an annotation of a Deployment's template, and nothing else, in the very
+// Deployment that was read.
+func NewAnnotationPatch(d *appsv1.Deployment, name, value string) ([]byte, error) {
 	p := annotationPatch{APIVersion: "apps/v1", Kind: "Deployment"}
 	p.Metadata.Name, p.Metadata.UID = d.Name, string(d.UID)
 	p.Spec.Template.Metadata.Annotations = map[string]string{name: value}

@@ -9,5 +9,5 @@
 // changed and from what, and missing pods count against budgets whoever removed them.
 //
 // The package imports api, decision, sizing and Kubernetes' client libraries; package workload and the autoscaler's
-// composition import it.
+// composition import it, and drain imports how a Deployment is rolled out.
 package actuation

@@ -36,7 +36,7 @@ func (r *replacement) surge(ctx context.Context) decision.PodAction {
 	if err != nil {
 		return r.failed(ctx, "read the Deployment", err)
 	}
-	if rolling(d) {
+	if Rolling(d) {
 		if d.Spec.Template.Annotations[RestartedAnnotation] != "" {
 			return r.action(decision.Pending, "RollingOut", "the Deployment is being rolled out")
 		}
@@ -49,7 +49,7 @@ func (r *replacement) surge(ctx context.Context) decision.PodAction {
 		return r.blocked(v)
 	}
 	return r.spend(func() decision.PodAction {
-		patch, err := newAnnotationPatch(d, RestartedAnnotation, r.now.UTC().Format(time.RFC3339))
+		patch, err := NewAnnotationPatch(d, RestartedAnnotation, r.now.UTC().Format(time.RFC3339))
 		if err == nil {
 			_, err = r.x.deps.Kube.AppsV1().Deployments(d.Namespace).Patch(ctx, d.Name, types.ApplyPatchType, patch, metav1.PatchOptions{FieldManager: r.x.deps.FieldManager + "-surge"})
 		}
@@ -61,10 +61,13 @@ func (r *replacement) surge(ctx context.Context) decision.PodAction {
 	})
 }
 
-// rolling reports whether a Deployment has not come to rest.
-func rolling(d *appsv1.Deployment) bool {
+// Rolling reports whether a Deployment has not come to rest.
+func Rolling(d *appsv1.Deployment) bool {
 	return d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedReplicas != d.Status.Replicas
 }
+
+// CannotSurge says why a Deployment would not have its new pod ready before the old one goes; empty when it would.
+func CannotSurge(d *appsv1.Deployment) string { return canSurge(d).reason }
 
 // canSurge says why a Deployment would not have its new pod ready before the old one goes, if so.
 func canSurge(d *appsv1.Deployment) verdict {
