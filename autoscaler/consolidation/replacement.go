@@ -45,36 +45,6 @@ func (s *search) replacements() {
 	m.Message = fmt.Sprintf("%s on %s: %s an hour are saved for evictions worth %s", what, offers(m.Create), money(m.Saving), money(m.Cost))
 	s.take(best.group, m)
 	s.placed = best.out.Moves
-	s.absorb(m)
-}
-
-// absorb joins removals to the replacement whose new nodes take some of their pods: they must wait for these nodes, too.
-func (s *search) absorb(m *disruption.Move) {
-	takers := onNewNodes(s.placed)
-	kept := s.moves[:0]
-	for _, other := range s.moves {
-		if other == m || !s.leans(other, takers) {
-			kept = append(kept, other)
-			continue
-		}
-		m.Remove = append(m.Remove, other.Remove...)
-		m.Saving += other.Saving
-		m.Cost += other.Cost
-		m.Message += fmt.Sprintf("; %s goes with it, some of its pods fit there too", names(other.Remove))
-	}
-	s.moves = kept
-}
-
-// leans says whether a pod of the move goes to a new node.
-func (s *search) leans(m *disruption.Move, takers map[types.NamespacedName]bool) bool {
-	for _, name := range m.Remove {
-		for _, pod := range s.f.byName[name].candidate.Pods {
-			if takers[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}] {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // onNewNodes are the pods that go to new nodes.

@@ -110,22 +110,13 @@ func buyerActs(s *search, p *proposal) (bool, string, string) {
 	return false, "", ""
 }
 
-// leavesOthersAlone refuses new nodes that moves of other policies would have to wait for, or pods that are on their way already.
+// leavesOthersAlone refuses new nodes that other moves would have to wait for: those of this decision, and those under way.
 func leavesOthersAlone(s *search, p *proposal) (bool, string, string) {
 	takers := onNewNodes(p.out.Moves)
-	own := map[string]bool{}
-	for _, m := range s.moves {
-		for _, name := range m.Remove {
-			own[name] = true
-		}
-	}
 	for _, name := range s.gone {
-		if own[name] {
-			continue
-		}
 		for _, pod := range s.f.byName[name].candidate.Pods {
 			if takers[types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}] {
-				return true, "MovesUnderWay", "pods of " + name + ", which goes already, would need the new node"
+				return true, "OthersFirst", "pods of " + name + ", which goes already, would need the new node"
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package consolidation
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -59,9 +60,13 @@ func (s *search) simulate(group []*node, purchase cluster.Removal) cluster.Outco
 	return out
 }
 
-// refuseUnready turns down places on nodes that take no pods now: a pod is evicted only when there is somewhere to go.
+// refuseUnready turns down places on nodes that take no pods now: a pod is evicted only when there is somewhere to go. Pods of nodes
+// that were on their way out before may wait for the nodes that were bought for them.
 func (s *search) refuseUnready(group []*node, out *cluster.Outcome) {
 	mine := podsOf(group)
+	for _, name := range s.gone[len(s.f.going):] {
+		maps.Copy(mine, podsOf([]*node{s.f.byName[name]}))
+	}
 	for i := range out.Moves {
 		m := &out.Moves[i]
 		target := s.f.byName[m.Node]
