@@ -5,8 +5,6 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/component-helpers/resource"
-	schedcorev1 "k8s.io/component-helpers/scheduling/corev1"
 )
 
 // class is pods that the scheduler cannot tell apart: equal in all that decides where they may go and what they take there.
@@ -20,6 +18,8 @@ type class struct {
 	priority int32
 	ports    []hostPort
 	relation relations
+	// claims is nil for pods that refer to nothing else.
+	claims *claims
 
 	members int
 	pending []*member
@@ -51,19 +51,15 @@ func (s *State) classOf(pod *corev1.Pod) *class {
 	if c, ok := s.classes[string(s.enc.buf)]; ok {
 		return c
 	}
-	c := &class{key: string(s.enc.buf), sample: pod, priority: s.priorityOf(pod), sites: map[*site]int{}}
+	c := &class{key: string(s.enc.buf), sample: pod, priority: s.priorities.of(pod), sites: map[*site]int{}}
 	c.request = s.dims.vector(podRequests(pod))
 	c.request[dimPods] = 1
 	c.filter = s.filterOf(&pod.Spec)
 	c.ports = hostPorts(pod)
 	s.classes[c.key] = c
 	s.relate(c)
+	s.claim(c)
 	return c
-}
-
-// podRequests is what the scheduler takes for the pod from a node.
-func podRequests(pod *corev1.Pod) corev1.ResourceList {
-	return resource.PodRequests(pod, resource.PodResourcesOptions{UseStatusResources: true, InPlacePodLevelResourcesVerticalScalingEnabled: true})
 }
 
 func normal(pod *corev1.Pod) bool { return pod.Spec.RuntimeClassName == nil }
@@ -98,15 +94,6 @@ func (s *State) withRuntimeClass(pod *corev1.Pod) *corev1.Pod {
 		}
 	}
 	return &out
-}
-
-func (s *State) priorityOf(pod *corev1.Pod) int32 {
-	if pod.Spec.Priority == nil {
-		if p, ok := s.priorities[pod.Spec.PriorityClassName]; ok {
-			return p
-		}
-	}
-	return schedcorev1.PodPriority(pod)
 }
 
 // wait puts the pod among the pending ones.

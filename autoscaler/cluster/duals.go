@@ -29,6 +29,9 @@ func (k *packer) price() {
 		for _, b := range k.buckets {
 			if b.takes.lots[lots[0].index] {
 				for i, r := range b.request {
+					if k.p.s.dims.isAttach(i) {
+						continue // most nodes have more than enough, at no price
+					}
 					demand[i] += float64(r) * float64(b.count)
 				}
 			}

@@ -203,6 +203,8 @@ func (e *encoder) pod(pod *corev1.Pod) {
 		e.tag('g')
 		e.str(*g.PodGroupName)
 	}
+	e.str(pod.Annotations[volcanoAnnotation])
+	e.str(pod.Annotations[volcanoOldAnnotation])
 }
 
 func (e *encoder) status(pod *corev1.Pod) {
@@ -291,9 +293,12 @@ func (e *encoder) volumes(pod *corev1.Pod) {
 	}
 	e.tag('.')
 	if len(spec.ResourceClaims) > 0 {
-		// Generated claims are found by the pod's status.
+		// Those made from one template are alike.
 		e.tag('d')
-		e.str(pod.Name)
+		for i := range spec.ResourceClaims {
+			e.str(ptr.Deref(spec.ResourceClaims[i].ResourceClaimName, ""))
+			e.str(ptr.Deref(spec.ResourceClaims[i].ResourceClaimTemplateName, ""))
+		}
 	}
 	e.tag('.')
 }

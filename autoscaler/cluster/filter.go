@@ -17,6 +17,8 @@ type filter struct {
 	id          int
 	affinity    nodeaffinity.RequiredNodeAffinity
 	tolerations []corev1.Toleration
+	// volumes say from where the pods' volumes can be reached; all must match.
+	volumes []*nodeaffinity.LazyErrorNodeSelector
 	// exact is true when the filter looks at a node's name or hostname, so that what it says of one node of a shape does not
 	// hold for the others.
 	exact bool
@@ -33,6 +35,7 @@ const (
 	passes
 	wrongLabels
 	tainted
+	unreachable
 )
 
 // shape is what nodes have in common for filters: taints, and the labels that filters look at.
@@ -42,20 +45,28 @@ type shape struct {
 	node *corev1.Node
 }
 
-func newFilter(id int, spec *corev1.PodSpec) *filter {
+func newFilter(id int, spec *corev1.PodSpec, volumes []*corev1.NodeSelector) *filter {
 	f := &filter{id: id, tolerations: spec.Tolerations, affinity: nodeaffinity.NewRequiredNodeAffinity(spec.NodeSelector, spec.Affinity)}
 	for k := range spec.NodeSelector {
 		f.look(k)
 	}
 	if a := spec.Affinity; a != nil && a.NodeAffinity != nil && a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution != nil {
-		for _, t := range a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
-			f.exact = f.exact || len(t.MatchFields) > 0
-			for _, r := range t.MatchExpressions {
-				f.look(r.Key)
-			}
-		}
+		f.lookAt(a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution)
+	}
+	for _, v := range volumes {
+		f.volumes = append(f.volumes, nodeaffinity.NewLazyErrorNodeSelector(v))
+		f.lookAt(v)
 	}
 	return f
+}
+
+func (f *filter) lookAt(s *corev1.NodeSelector) {
+	for _, t := range s.NodeSelectorTerms {
+		f.exact = f.exact || len(t.MatchFields) > 0
+		for _, r := range t.MatchExpressions {
+			f.look(r.Key)
+		}
+	}
 }
 
 func (f *filter) look(key string) {
@@ -87,6 +98,11 @@ func (f *filter) judge(node *corev1.Node) verdict {
 	if !f.tolerates(node) {
 		return tainted
 	}
+	for _, v := range f.volumes {
+		if ok, err := v.Match(node); !ok || err != nil {
+			return unreachable
+		}
+	}
 	return passes
 }
 
@@ -116,13 +132,16 @@ func (f *filter) toleratesTaints(node *corev1.Node) bool {
 }
 
 // filterOf interns the pod's filter.
-func (s *State) filterOf(spec *corev1.PodSpec) *filter {
+func (s *State) filterOf(spec *corev1.PodSpec, volumes ...*corev1.NodeSelector) *filter {
 	s.enc.reset()
 	s.enc.nodeFilter(spec)
+	for _, v := range volumes {
+		s.enc.nodeTerms(v.NodeSelectorTerms)
+	}
 	if f, ok := s.filters[string(s.enc.buf)]; ok {
 		return f
 	}
-	f := newFilter(len(s.filters), spec)
+	f := newFilter(len(s.filters), spec, volumes)
 	s.filters[string(s.enc.buf)] = f
 	for _, k := range f.keys {
 		s.observe(k)

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
@@ -132,4 +133,48 @@ func (g gangs) needs(id gangID) (int, string) {
 		return 1, ""
 	}
 	return 0, fmt.Sprintf("its pod group %s does not exist", id)
+}
+
+// incomplete is the gangs of which fewer pods than they need have a place, in the plan or already, with a sentence for each.
+func (p *planning) incomplete(batches []*batch) map[gangID]string {
+	var have map[gangID]int
+	var planned map[gangID]bool
+	for _, b := range batches {
+		if b.class.claims == nil || b.class.claims.gang == (gangID{}) {
+			continue
+		}
+		if have == nil {
+			have, planned = map[gangID]int{}, map[gangID]bool{}
+		}
+		have[b.class.claims.gang] += b.placed
+		planned[b.class.claims.gang] = planned[b.class.claims.gang] || b.placed > 0
+	}
+	if have == nil {
+		return nil
+	}
+	for c := range p.s.claiming {
+		if _, ok := have[c.claims.gang]; ok {
+			have[c.claims.gang] += c.bound()
+		}
+	}
+	out := map[gangID]string{}
+	for id, n := range have {
+		if needs, _ := p.s.gangs.needs(id); planned[id] && n < needs {
+			out[id] = fmt.Sprintf("gang %s needs %d pods to run together, and there is a place for %d", id, needs, n)
+		}
+	}
+	return out
+}
+
+// giveUp chooses the gang to leave out: of those that are incomplete the one of the lowest priority, for what it took may complete
+// another.
+func giveUp(short map[gangID]string, batches []*batch) gangID {
+	for _, b := range slices.Backward(batches) {
+		if k := b.class.claims; k != nil {
+			if _, ok := short[k.gang]; ok {
+				return k.gang
+			}
+		}
+	}
+	return gangID{}
 }

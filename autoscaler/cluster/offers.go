@@ -53,7 +53,7 @@ func (s *State) refreshOffers() {
 			t.free = t.free.take(t.daemons, 1)
 		}
 	}
-	s.offersStale = false
+	s.offersStale, s.attachStale = false, true
 	if s.shapesStale { // a DaemonSet looked at a label for the first time
 		s.refreshOffers()
 	}

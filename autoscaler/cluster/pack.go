@@ -214,7 +214,9 @@ func (k *packer) add(f *filling, b *bucket, n int) int {
 				}
 			}
 		}
-		n = 1
+		if exclusive(b.ports) {
+			n = 1
+		}
 	}
 	if n <= 0 {
 		return 0

@@ -18,6 +18,10 @@ type planning struct {
 	spent  map[string]*spending
 	// sold counts what was bought of bounded varieties.
 	sold map[*variety]int
+	// holds are what pods take besides room, nil before any does.
+	holds *sessions
+	// left are the gangs that the plan leaves out, with the reason.
+	left map[gangID]string
 }
 
 // step puts n pods of a batch on a site; a negative n takes bound ones off.
@@ -26,6 +30,10 @@ type step struct {
 	class *class
 	batch *batch
 	n     int
+	// hold is what the pod takes besides room, nil for nothing.
+	hold *hold
+	// preempts is true where the scheduler evicts others for it.
+	preempts bool
 }
 
 func (p *planning) put(t *site, b *batch, n int) {
@@ -39,6 +47,9 @@ func (p *planning) put(t *site, b *batch, n int) {
 func (p *planning) rewind(to int) {
 	for i := len(p.log) - 1; i >= to; i-- {
 		st := p.log[i]
+		if st.hold != nil {
+			p.give(st.hold)
+		}
 		st.site.occupy(st.class, -st.n)
 		p.relate(st.site, st.class, -st.n)
 		if st.batch != nil {
@@ -54,7 +65,7 @@ func (p *planning) relate(t *site, c *class, n int) {}
 // onNodes puts as many pods of the batch as there is room for on nodes that are there or expected.
 func (p *planning) onNodes(b *batch) {
 	c := b.class
-	if gated(c) {
+	if _, held := p.held(b); held {
 		return
 	}
 	for _, t := range p.s.sites() {
@@ -62,6 +73,10 @@ func (p *planning) onNodes(b *batch) {
 			return
 		}
 		if t.closed || c.filter.on(t.shape, t.node) != passes {
+			continue
+		}
+		if c.singly() {
+			p.putSingly(t, b, b.left())
 			continue
 		}
 		if n := min(b.left(), p.room(t, c)); n > 0 {
@@ -72,17 +87,25 @@ func (p *planning) onNodes(b *batch) {
 
 // room is how many more pods of the class the site takes.
 func (p *planning) room(t *site, c *class) int {
-	n := t.free.times(c.request)
+	var n int
+	if c.singly() {
+		n = p.roomSingly(t, c)
+	} else {
+		n = t.free.times(c.request)
+	}
 	if n > 0 && len(c.ports) > 0 {
 		if t.portsClash(c.ports) {
 			return 0
 		}
-		n = 1
+		if exclusive(c.ports) {
+			n = 1
+		}
+	}
+	if n > 0 && c.claims != nil && !p.driversOn(t, c) {
+		return 0
 	}
 	return n
 }
-
-func gated(c *class) bool { return len(c.sample.Spec.SchedulingGates) > 0 }
 
 // sites are the nodes in the order of their names.
 func (s *State) sites() []*site {
@@ -101,46 +124,64 @@ func (p *planning) nominate(batches []*batch) {
 	for _, b := range batches {
 		name := b.class.sample.Status.NominatedNodeName
 		t := p.s.nodes[name]
-		if b.demand != nil || t == nil || t.closed || b.class.filter.on(t.shape, t.node) != passes || gated(b.class) {
+		if b.demand != nil || t == nil || t.closed || b.class.filter.on(t.shape, t.node) != passes {
+			continue
+		}
+		if _, held := p.held(b); held {
 			continue
 		}
 		p.put(t, b, b.left())
+		p.log[len(p.log)-1].preempts = true
 	}
 }
 
 // Plan implements Planner.
 func (s *State) Plan(o Options) Plan {
+	var left map[gangID]string
+	for {
+		plan, short, batches := s.plan(o, left)
+		if len(short) == 0 {
+			return plan
+		}
+		// Without one gang there may be room for the others, and so they are left out one by one.
+		id := giveUp(short, batches)
+		if left == nil {
+			left = map[gangID]string{}
+		}
+		left[id] = short[id]
+	}
+}
+
+// plan answers without the gangs left out, or says which gangs it could not complete.
+func (s *State) plan(o Options, left map[gangID]string) (Plan, map[gangID]string, []*batch) {
 	p, batches := s.begin()
+	p.left = left
+	defer p.rewind(0)
 	p.nominate(batches)
-	preempting := len(p.log)
 	for _, b := range batches {
 		if b.left() > 0 {
 			p.onNodes(b)
 		}
+		if b.left() > 0 {
+			p.overExpendable(b)
+		}
 	}
 	existing := len(p.log)
 	p.buy(batches, o)
-	plan := p.result(batches, preempting, existing)
+	if short := p.incomplete(batches); len(short) > 0 {
+		return Plan{}, short, batches
+	}
+	plan := p.resultOf(batches, p.log[:existing], p.log[existing:])
 	plan.Cost = p.cost(batches, o)
-	p.rewind(0)
-	return plan
+	return plan, nil, nil
 }
 
 func (s *State) begin() (*planning, []*batch) {
 	s.classifyDemand()
+	s.readClaims()
 	s.refreshOffers()
+	s.countAttached()
 	return &planning{s: s, spent: map[string]*spending{}, sold: map[*variety]int{}}, s.batches()
-}
-
-// result names the pods.
-func (p *planning) result(batches []*batch, preempting, existing int) Plan {
-	plan := p.resultOf(batches, p.log[:existing], p.log[existing:])
-	n := 0
-	for _, st := range p.log[:preempting] {
-		n += st.n
-	}
-	plan.Preempting, plan.Placed = plan.Placed[:n:n], plan.Placed[n:]
-	return plan
 }
 
 // resultOf names the pods of steps on nodes and of steps on what is bought, and those without a place.
@@ -158,9 +199,16 @@ func (p *planning) resultOf(batches []*batch, onNodes, onBought []step) Plan {
 	}
 	var pods []PodRef
 	for _, st := range onNodes {
+		if st.batch == nil {
+			continue // an expendable pod that gives way
+		}
 		pods = refs(st.batch, st.n, pods[:0])
 		for _, ref := range pods {
-			plan.Placed = append(plan.Placed, Placement{Pod: ref, Node: st.site.name})
+			if st.preempts {
+				plan.Preempting = append(plan.Preempting, Placement{Pod: ref, Node: st.site.name})
+			} else {
+				plan.Placed = append(plan.Placed, Placement{Pod: ref, Node: st.site.name})
+			}
 		}
 	}
 	for _, st := range onBought {
@@ -256,7 +304,7 @@ func (p *planning) alternatives(t *site) []Offer {
 
 // takes says whether a node of the variety could take what is planned for the site instead.
 func (p *planning) takes(v *variety, t *site, used vector) bool {
-	if !v.free.fits(used) || !p.sameDomains(v, t) {
+	if !v.free.fits(used) || !p.sameDomains(v, t) || !p.sameHolds(v, t) {
 		return false
 	}
 	return !slices.ContainsFunc(t.planned, func(pl placed) bool { return pl.batch.class.filter.on(v.shape, v.node) != passes })

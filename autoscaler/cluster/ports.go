@@ -1,6 +1,10 @@
 package cluster
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
 
 // hostPort is a port of the node that a pod takes for itself.
 type hostPort struct {
@@ -41,7 +45,15 @@ func hostPorts(pod *corev1.Pod) []hostPort {
 }
 
 func (p hostPort) conflicts(q hostPort) bool {
+	if p.ip == readers && q.ip == readers {
+		return false
+	}
 	return p.port == q.port && p.protocol == q.protocol && (p.ip == q.ip || p.ip == anyIP || q.ip == anyIP)
+}
+
+// exclusive says whether two pods with these ports cannot be on one node.
+func exclusive(ports []hostPort) bool {
+	return slices.ContainsFunc(ports, func(p hostPort) bool { return p.conflicts(p) })
 }
 
 // portsClash says whether one of the ports is taken on the site.

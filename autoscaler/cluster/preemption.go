@@ -75,3 +75,63 @@ func (p *priorities) preempts(pod *corev1.Pod) bool {
 	}
 	return policy == nil || *policy != corev1.PreemptNever
 }
+
+// expendable is true for pods that exist and are of a priority for which nothing is bought.
+func expendable(b *batch) bool { return b.demand == nil && b.priority < expendableBelow }
+
+// overExpendable puts pods where there is room once expendable ones are gone: the scheduler evicts those by itself. Whatever else it
+// might evict is left to it: until it has nominated a node, a pod is planned for as if it could not.
+func (p *planning) overExpendable(b *batch) {
+	c := b.class
+	if _, held := p.held(b); held || expendable(b) || b.demand != nil || c.singly() || !p.s.priorities.preempts(c.sample) {
+		return
+	}
+	for _, t := range p.s.sites() {
+		if b.left() == 0 {
+			return
+		}
+		if t.closed || c.filter.on(t.shape, t.node) != passes {
+			continue
+		}
+		for b.left() > 0 && p.evictFor(t, b) {
+		}
+	}
+}
+
+// evictFor takes expendable pods off the site until there is room for one of the batch, and puts it there; it takes none off when
+// that is not enough.
+func (p *planning) evictFor(t *site, b *batch) bool {
+	mark := len(p.log)
+	for p.room(t, b.class) == 0 {
+		victim := p.lowest(t)
+		if victim == nil {
+			p.rewind(mark)
+			return false
+		}
+		t.occupy(victim, -1)
+		p.relate(t, victim, -1)
+		p.log = append(p.log, step{site: t, class: victim, n: -1})
+	}
+	p.put(t, b, 1)
+	p.log[len(p.log)-1].preempts = true
+	return true
+}
+
+// lowest is the class of the expendable pods of the lowest priority that the plan has left on the site, nil when there are none.
+func (p *planning) lowest(t *site) *class {
+	var out *class
+	for c, n := range t.counts {
+		if c.priority >= expendableBelow {
+			continue
+		}
+		for i := range p.log {
+			if st := &p.log[i]; st.site == t && st.class == c && st.batch == nil {
+				n += st.n
+			}
+		}
+		if n > 0 && (out == nil || c.priority < out.priority || c.priority == out.priority && c.key < out.key) {
+			out = c
+		}
+	}
+	return out
+}

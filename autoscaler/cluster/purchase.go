@@ -83,7 +83,7 @@ func (p *planning) charge(v *variety, n int) {
 func (p *planning) buy(batches []*batch, o Options) {
 	var open []*batch
 	for _, b := range batches {
-		if b.left() > 0 && !gated(b.class) {
+		if _, held := p.held(b); b.left() > 0 && !held && !expendable(b) {
 			open = append(open, b)
 		}
 	}
@@ -91,7 +91,7 @@ func (p *planning) buy(batches []*batch, o Options) {
 		return
 	}
 	mark := len(p.log)
-	p.pack(open, o)
+	p.packAll(open, o)
 	if left(open) == 0 || !p.scarce(o) {
 		return
 	}
@@ -102,12 +102,25 @@ func (p *planning) buy(batches []*batch, o Options) {
 		for n < len(open) && open[n].priority == open[0].priority && open[n].rank == open[0].rank {
 			n++
 		}
-		for _, b := range open[:n] {
-			p.onBought(b)
-		}
-		p.pack(open[:n], o)
+		p.packAll(open[:n], o)
 		open = open[n:]
 	}
+}
+
+// packAll buys for the batches: first for those whose pods are placed one at a time. The others fill up what is bought already.
+func (p *planning) packAll(batches []*batch, o Options) {
+	var rest []*batch
+	for _, b := range batches {
+		if b.class.singly() {
+			p.buySingly(b, o)
+		} else {
+			rest = append(rest, b)
+		}
+	}
+	for _, b := range rest {
+		p.onBought(b)
+	}
+	p.pack(rest, o)
 }
 
 func left(batches []*batch) int {
@@ -139,6 +152,10 @@ func (p *planning) onBought(b *batch) {
 			return
 		}
 		if b.class.filter.on(t.shape, t.node) == passes {
+			if b.class.singly() {
+				p.putSingly(t, b, b.left())
+				continue
+			}
 			if n := min(b.left(), p.room(t, b.class)); n > 0 {
 				p.put(t, b, n)
 			}

@@ -16,20 +16,27 @@ const (
 	reasonGate         = "SchedulingGate"
 	reasonNoOffers     = "NoOffers"
 	reasonMaxNodes     = "MaxNodes"
+	reasonVolume       = "Volume"
+	reasonVolumeLimit  = "VolumeLimit"
+	reasonDevice       = "Device"
+	reasonGang         = "Gang"
+	reasonPriority     = "Priority"
 )
 
 // reasons says why no offer takes the rest of a batch, the one that holds for most offers first.
 func (p *planning) reasons(b *batch) []Reason {
-	c := b.class
-	if gated(c) {
-		return []Reason{{Code: reasonGate, Message: fmt.Sprintf("the pod waits for its scheduling gate %s", c.sample.Spec.SchedulingGates[0].Name)}}
+	if reason, held := p.held(b); held {
+		return []Reason{reason}
+	}
+	if expendable(b) {
+		return []Reason{{Code: reasonPriority, Message: fmt.Sprintf("pods of priority %d run where there is room: nothing is bought for them", b.priority)}}
 	}
 	if len(p.s.varieties) == 0 {
 		return []Reason{{Code: reasonNoOffers, Message: "nothing is offered"}}
 	}
 	counts := map[Reason]int{}
 	for _, v := range p.s.varieties {
-		counts[p.refusal(c, v)]++
+		counts[p.refusal(b, v)]++
 	}
 	out := make([]Reason, 0, len(counts))
 	for r, n := range counts {
@@ -43,14 +50,24 @@ func (p *planning) reasons(b *batch) []Reason {
 }
 
 // refusal is the first reason for which a node of the variety is not bought for the class.
-func (p *planning) refusal(c *class, v *variety) Reason {
+func (p *planning) refusal(b *batch, v *variety) Reason {
+	c := b.class
 	switch c.filter.on(v.shape, v.node) {
 	case wrongLabels:
 		return Reason{Code: reasonNodeSelector, Message: "the pod's node selector or required node affinity does not select it"}
 	case tainted:
 		return Reason{Code: reasonTaint, Message: "the pod does not tolerate its taints"}
+	case unreachable:
+		return Reason{Code: reasonVolume, Message: "the pod's volumes cannot be reached from there"}
 	}
-	if d := v.free.short(c.request); d >= 0 {
+	if c.singly() {
+		if reason, ok := p.refusalSingly(b, v); ok {
+			return reason
+		}
+	} else if d := v.free.short(c.request); d >= 0 {
+		if p.s.dims.isAttach(d) {
+			return Reason{Code: reasonVolumeLimit, Message: "the pod's volumes are more than can be attached there"}
+		}
 		why := ""
 		if v.capacity.at(d) >= c.request.at(d) {
 			why = " besides its DaemonSets' pods"

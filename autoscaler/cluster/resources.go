@@ -62,12 +62,12 @@ func (d *dimensions) vector(list corev1.ResourceList) vector {
 	return v
 }
 
-// list is the vector as Kubernetes writes it. Zeros are left out.
+// list is the vector as Kubernetes writes it. Zeros are left out, and so is what counts volumes.
 func (d *dimensions) list(v vector) corev1.ResourceList {
 	out := make(corev1.ResourceList, len(v))
 	for i, n := range v {
 		switch {
-		case n == 0:
+		case n == 0 || d.isAttach(i):
 		case i == dimCPU:
 			out[d.names[i]] = *resource.NewMilliQuantity(n, resource.DecimalSI)
 		case i == dimMemory || i == dimStorage:

@@ -33,7 +33,9 @@ func stays(pod *corev1.Pod) bool {
 // settle finds where pending pods go, once for each generation.
 func (s *State) settle() {
 	s.classifyDemand()
+	s.readClaims()
 	s.refreshOffers()
+	s.countAttached()
 	if s.settled.valid && s.settled.generation == s.generation {
 		return
 	}
@@ -103,6 +105,9 @@ func (p *planning) displace(removed []*site) []*batch {
 				continue
 			}
 			m := p.s.pods[key(pod)]
+			if m.class.claims != nil && m.class.claims.devices {
+				p.session().devices.Release(pod)
+			}
 			b := byClass[m.class]
 			if b == nil {
 				b = &batch{class: m.class, priority: m.class.priority}
@@ -123,7 +128,9 @@ func (p *planning) displace(removed []*site) []*batch {
 			batches = append(batches, &b)
 			continue
 		}
-		p.put(st.site, &b, st.n)
+		if st.hold == nil || !p.putOne(st.site, &b) {
+			p.put(st.site, &b, st.n)
+		}
 	}
 	slices.SortFunc(batches, compareBatches)
 	return batches

@@ -13,6 +13,9 @@ import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/yagura-dev/yagura/autoscaler/cluster/device"
+	"github.com/yagura-dev/yagura/autoscaler/cluster/volume"
 )
 
 // State is what is known of a cluster, kept so that a plan costs what has changed: pods by class, nodes with what is free on them,
@@ -48,8 +51,21 @@ type State struct {
 	daemons       map[types.NamespacedName]*appsv1.DaemonSet
 
 	runtimeClasses map[string]*nodev1.RuntimeClass
-	priorities     map[string]int32
-	namespaces     map[string]labels.Set
+	priorities     *priorities
+	gangs          gangs
+
+	volumes *volume.Catalog
+	devices *device.Catalog
+	// claiming are the classes that refer to other objects.
+	claiming map[*class]bool
+	// referred is true when what they refer to has changed, recount when so have the resources that devices stand behind.
+	referred, recount bool
+	// attached are the dimensions that count attached volumes, by driver. What is free in them was counted at a generation.
+	attached    map[string]int
+	attachStale bool
+	attachedAt  uint64
+
+	namespaces map[string]labels.Set
 
 	// generation counts changes of pods and nodes.
 	generation uint64
@@ -67,7 +83,8 @@ func NewState() *State {
 		dims: newDimensions(), pods: map[types.NamespacedName]*member{}, classes: map[string]*class{}, nodes: map[string]*site{},
 		parked: map[string]map[*member]bool{}, filters: map[string]*filter{}, keys: map[string]bool{}, shapes: map[string]*shape{},
 		policies: map[string]Policy{}, daemons: map[types.NamespacedName]*appsv1.DaemonSet{}, runtimeClasses: map[string]*nodev1.RuntimeClass{},
-		priorities: map[string]int32{}, namespaces: map[string]labels.Set{},
+		priorities: newPriorities(), gangs: gangs{},
+		volumes: volume.NewCatalog(), devices: device.NewCatalog(), claiming: map[*class]bool{}, attached: map[string]int{}, namespaces: map[string]labels.Set{},
 	}
 }
 
@@ -88,17 +105,16 @@ func (s *State) Upsert(obj any) error {
 		s.forgetDemand()
 	case *schedulingv1.PriorityClass:
 		s.forgetDemand()
-		s.priorities[o.Name] = o.Value
-		if o.GlobalDefault {
-			s.priorities[""] = o.Value
-		}
+		s.priorities.upsert(o)
 	case *corev1.Namespace:
 		if !maps.Equal(s.namespaces[o.Name], o.Labels) {
 			s.namespaces[o.Name] = o.Labels
 			s.topology.forget()
 		}
 	default:
-		return fmt.Errorf("%w: %T", ErrUnknownKind, obj)
+		if !s.refer(obj) {
+			return fmt.Errorf("%w: %T", ErrUnknownKind, obj)
+		}
 	}
 	return nil
 }
@@ -115,13 +131,13 @@ func (s *State) Delete(obj any) {
 	case *nodev1.RuntimeClass:
 		delete(s.runtimeClasses, o.Name)
 	case *schedulingv1.PriorityClass:
-		delete(s.priorities, o.Name)
-		if o.GlobalDefault {
-			delete(s.priorities, "")
-		}
+		s.forgetDemand()
+		s.priorities.remove(o.Name)
 	case *corev1.Namespace:
 		delete(s.namespaces, o.Name)
 		s.topology.forget()
+	default:
+		s.unrefer(obj)
 	}
 }
 
@@ -212,6 +228,7 @@ func (s *State) leave(c *class) {
 	if c.members--; c.members == 0 {
 		delete(s.classes, c.key)
 		s.topology.drop(c)
+		delete(s.claiming, c)
 	}
 }
 

@@ -1,0 +1,264 @@
+package cluster
+
+import (
+	"context"
+	"math"
+	"reflect"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/yagura-dev/yagura/autoscaler/cluster/device"
+	"github.com/yagura-dev/yagura/autoscaler/cluster/volume"
+)
+
+// hold is what one pod takes besides room: volumes that serve no other claim, claims for one pod alone, and devices.
+type hold struct {
+	pod     *corev1.Pod
+	needs   *volume.Needs
+	node    device.Node
+	picks   []volume.Pick
+	devices device.Allocation
+}
+
+// sessions keep account of holds over one plan. They are made when the first pod asks.
+type sessions struct {
+	volumes   *volume.Reservations
+	devices   *device.Allocator
+	exclusive map[string]int
+	nodes     map[*site]device.Node
+	// why is the last reason for which a pod had no place, for those that no offer takes.
+	why Reason
+}
+
+func (p *planning) session() *sessions {
+	if p.holds == nil {
+		p.holds = &sessions{volumes: p.s.volumes.Reservations(), devices: p.s.devices.Allocator(), exclusive: map[string]int{}, nodes: map[*site]device.Node{}}
+	}
+	return p.holds
+}
+
+// putOne puts the batch's next pod on the site, and says whether it could.
+func (p *planning) putOne(t *site, b *batch) bool {
+	if p.room(t, b.class) < 1 {
+		return false
+	}
+	h, reason, ok := p.holdOn(t, b)
+	if !ok {
+		p.session().why = reason
+		return false
+	}
+	p.take(h)
+	p.put(t, b, 1)
+	p.log[len(p.log)-1].hold = h
+	return true
+}
+
+// putSingly puts as many pods of the batch on the site as it takes, at most n.
+func (p *planning) putSingly(t *site, b *batch, n int) int {
+	for i := range n {
+		if b.left() == 0 || !p.putOne(t, b) {
+			return i
+		}
+	}
+	return n
+}
+
+// holdOn finds what the batch's next pod would take on the site.
+func (p *planning) holdOn(t *site, b *batch) (*hold, Reason, bool) {
+	h := &hold{pod: b.pod(), needs: &b.class.claims.needs, node: p.deviceNode(t)}
+	s := p.session()
+	for _, claim := range h.needs.Exclusive {
+		if s.exclusive[claim]+p.users(claim) > 0 {
+			return nil, Reason{Code: reasonVolume, Message: "claim " + claim + " is for one pod at a time, and another has it"}, false
+		}
+	}
+	if len(h.needs.Unbound) > 0 {
+		picks, why, ok := s.volumes.Fits(h.needs, h.node.Node)
+		if !ok {
+			return nil, Reason{Code: reasonVolume, Message: why}, false
+		}
+		h.picks = picks
+	}
+	if b.class.claims.devices {
+		found, why, err := s.devices.Fits(context.Background(), h.pod, h.node)
+		if err != nil {
+			why = err.Error()
+		}
+		if why != "" {
+			return nil, Reason{Code: reasonDevice, Message: why}, false
+		}
+		h.devices = found
+	}
+	return h, Reason{}, true
+}
+
+func (p *planning) take(h *hold) {
+	s := p.session()
+	for _, claim := range h.needs.Exclusive {
+		s.exclusive[claim]++
+	}
+	s.volumes.Take(h.needs, h.node.Node, h.picks)
+	s.devices.Commit(h.pod, h.node, h.devices)
+}
+
+func (p *planning) give(h *hold) {
+	s := p.session()
+	for _, claim := range h.needs.Exclusive {
+		s.exclusive[claim]--
+	}
+	s.volumes.Release(h.needs)
+	if !h.devices.Empty() {
+		s.devices.Release(h.pod)
+	}
+}
+
+// pod is the next one of the batch to get a place.
+func (b *batch) pod() *corev1.Pod {
+	if b.demand != nil {
+		return b.demand.Pod
+	}
+	return b.members[b.placed].pod
+}
+
+// users is how many pods that stay where they are use a claim.
+func (p *planning) users(claim string) int {
+	n := 0
+	for c := range p.s.claiming {
+		if !slices.Contains(c.claims.needs.Exclusive, claim) {
+			continue
+		}
+		for t, k := range c.sites {
+			if !t.absent {
+				n += k
+			}
+		}
+	}
+	return n
+}
+
+// deviceNode is the site as the allocator sees it.
+func (p *planning) deviceNode(t *site) device.Node {
+	s := p.session()
+	n, ok := s.nodes[t]
+	if !ok {
+		n = device.Node{Name: t.name, Node: t.node, Slices: t.view.Slices}
+		if t.variety != nil {
+			object := *t.node
+			object.Name, object.Status.Allocatable = t.name, t.variety.offer.Allocatable
+			n.Node, n.Slices = &object, t.variety.offer.Slices
+		}
+		s.nodes[t] = n
+	}
+	return n
+}
+
+// roomSingly is room for a class that is placed one at a time: what devices stand behind is not asked of a node that has none of it, and
+// drivers must be there.
+func (p *planning) roomSingly(t *site, c *class) int {
+	request := c.request
+	if c.claims.devices {
+		request = request.clone()
+		allocatable := p.deviceNode(t).Node.Status.Allocatable
+		for d := fixedDims; d < len(request); d++ {
+			if q := allocatable[p.s.dims.names[d]]; request[d] > 0 && q.IsZero() && p.s.devices.Backs(p.s.dims.names[d]) {
+				request[d] = 0
+			}
+		}
+	}
+	if !t.free.fits(request) {
+		return 0
+	}
+	return 1
+}
+
+// trialPods bounds how many pods of a batch are tried on an offer to see what it is worth.
+const trialPods = 64
+
+// buySingly buys for pods that are placed one at a time: each time the offer that costs least for each pod that it takes.
+func (p *planning) buySingly(b *batch, o Options) {
+	if _, held := p.held(b); held {
+		return
+	}
+	p.onBought(b)
+	for b.left() > 0 && (o.MaxNodes <= 0 || len(p.bought) < o.MaxNodes) {
+		var best *variety
+		bestScore := score{first: math.MaxInt, second: math.MaxInt, cost: math.Inf(1)}
+		weight := int32(math.MinInt32)
+		for _, v := range p.s.varieties {
+			if v.offer.Weight < weight || !p.purchasable(v) || b.class.filter.on(v.shape, v.node) != passes {
+				continue
+			}
+			n := p.trial(v, b)
+			if n == 0 {
+				continue
+			}
+			sc := score{cost: price(v) / float64(n)}
+			switch p.s.policies[v.offer.Policy].Expander {
+			case byPriority:
+				sc.first = v.offer.Rank
+			case balanced:
+				sc.second = p.inZone(v)
+			}
+			if best == nil || v.offer.Weight > weight || sc.less(bestScore) {
+				best, bestScore, weight = v, sc, v.offer.Weight
+			}
+		}
+		if best == nil {
+			return
+		}
+		p.putSingly(p.purchase(best), b, b.left())
+	}
+}
+
+// trial is how many of the batch's pods a node of the variety would take.
+func (p *planning) trial(v *variety, b *batch) int {
+	mark := len(p.log)
+	t := &site{index: p.s.nextSite + int32(len(p.bought)), name: "trial", node: v.node, shape: v.shape, free: v.free.clone(), variety: v}
+	n := p.putSingly(t, b, min(b.left(), trialPods))
+	p.rewind(mark)
+	delete(p.session().nodes, t)
+	return n
+}
+
+// refusalSingly is why a new node of the variety would not take one more of the class, false when it would.
+func (p *planning) refusalSingly(b *batch, v *variety) (Reason, bool) {
+	s := p.session()
+	s.why = Reason{}
+	if p.trial(v, &batch{class: b.class, members: b.members, demand: b.demand, count: b.count, placed: b.placed}) > 0 {
+		return Reason{}, false
+	}
+	return s.why, s.why.Code != ""
+}
+
+// sameHolds says whether pods that were placed one at a time would find the same on a node of the variety.
+func (p *planning) sameHolds(v *variety, t *site) bool {
+	for _, pl := range t.planned {
+		c := pl.batch.class
+		if !c.singly() {
+			continue
+		}
+		if len(c.claims.needs.Choices) > 0 || c.claims.shared ||
+			c.claims.devices && !reflect.DeepEqual(v.offer.Slices, t.variety.offer.Slices) {
+			return false
+		}
+	}
+	return true
+}
+
+// driversOn says whether the drivers that insist on it have registered with the node. Nodes to come are expected to have them.
+func (p *planning) driversOn(t *site, c *class) bool {
+	if t.variety != nil || t.view.Expected {
+		return true
+	}
+	return !slices.ContainsFunc(c.claims.needs.Drivers, func(driver string) bool { return !p.s.volumes.Installed(t.name, driver) })
+}
+
+// bound is how many pods of the class are on nodes.
+func (c *class) bound() int {
+	n := 0
+	for _, k := range c.sites {
+		n += k
+	}
+	return n
+}
