@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -63,4 +65,96 @@ func BenchmarkBinPacking(b *testing.B) {
 			}
 		}
 	})
+}
+
+// diversePods are those of Karpenter's public benchmark: one fifth each plain, spread over zones, spread over nodes, near each
+// other in a zone, and away from each other on nodes.
+func diversePods(count int, seed uint64) []*corev1.Pod {
+	r := rand.New(rand.NewPCG(seed, 1))
+	pick := func(of ...string) string { return of[r.IntN(len(of))] }
+	letters := []string{"a", "b", "c", "d", "e", "f", "g"}
+	make := func(i int, kind string, options ...podOption) *corev1.Pod {
+		return pod(numbered(kind, i), pick("100m", "250m", "500m", "1000m", "1500m"), pick("100Mi", "256Mi", "512Mi", "1024Mi", "2048Mi", "4096Mi"), options...)
+	}
+	out := []*corev1.Pod{}
+	for i := range count / 5 {
+		out = append(out,
+			make(i, "plain", labelled("my-label", pick(letters...))),
+			make(i, "zonal", labelled("my-label", pick(letters...)), spreadOver(corev1.LabelTopologyZone, 1, "my-label", pick(letters...))),
+			make(i, "hosts", labelled("my-label", pick(letters...)), spreadOver(corev1.LabelHostname, 1, "my-label", pick(letters...))),
+			func() *corev1.Pod {
+				v := pick(letters...)
+				return make(i, "near", labelled("my-affinity", v), nearTo(corev1.LabelTopologyZone, "my-affinity", v))
+			}(),
+			make(i, "apart", labelled("app", "nginx"), apartFrom(corev1.LabelHostname, "app", "nginx")))
+	}
+	return out
+}
+
+func diverseOffers() []Offer {
+	out := make([]Offer, 0, 2400)
+	for i := 1; i <= 400; i++ {
+		for _, zone := range []string{"zone-1", "zone-2", "zone-3"} {
+			for _, contract := range []string{"spot", "on-demand"} {
+				alloc := list(fmt.Sprint(i), fmt.Sprintf("%dGi", 2*i), "pods", fmt.Sprint(10*i), "ephemeral-storage", "1000Gi")
+				out = append(out, Offer{Name: fmt.Sprintf("type-%d", i), Zone: zone, CapacityType: contract, Available: true, Stock: -1, Allocatable: alloc,
+					PricePerHour: 0.1*float64(i) + 0.1*float64(2*i<<30)/1e9,
+					Labels: map[string]string{corev1.LabelInstanceTypeStable: fmt.Sprintf("type-%d", i), corev1.LabelTopologyZone: zone,
+						"karpenter.sh/capacity-type": contract, corev1.LabelArchStable: "amd64", corev1.LabelOSStable: "linux"}})
+			}
+		}
+	}
+	return out
+}
+
+// resourceBound is what all requests cost at 0.1 for a core and 0.1 for 10^9 bytes.
+func resourceBound(pods []*corev1.Pod) float64 {
+	sum := 0.0
+	for _, p := range pods {
+		r := p.Spec.Containers[0].Resources.Requests
+		sum += 0.1*float64(r.Cpu().MilliValue())/1000 + 0.1*float64(r.Memory().Value())/1e9
+	}
+	return sum
+}
+
+func TestDiverseBenchmarkCostsLittleMoreThanItsResources(t *testing.T) {
+	for _, count := range []int{500, 5000} {
+		pods := diversePods(count, 7)
+		s := NewState()
+		for _, p := range pods {
+			upsert(t, s, p)
+		}
+		s.SetOffers(diverseOffers())
+		plan := s.Plan(Options{})
+		if plannedPods(plan) != count {
+			t.Fatalf("%d of %d pods have a place: %+v", plannedPods(plan), count, plan.Unschedulable[0])
+		}
+		ratio := plan.Cost.After / resourceBound(pods)
+		t.Logf("%d pods: %d nodes, %.3f of the resource bound, lower bound %.1f (%s)", count, len(plan.Create), ratio, plan.Cost.LowerBound, plan.Cost.Bound)
+		if ratio > 1.25 || plan.Cost.LowerBound > plan.Cost.After {
+			t.Errorf("%d pods: %.3f of the resource bound, lower bound %v of %v", count, ratio, plan.Cost.LowerBound, plan.Cost.After)
+		}
+		check(t, s, plan)
+	}
+}
+
+func BenchmarkDiverse(b *testing.B) {
+	for _, count := range []int{500, 5000, 20000} {
+		pods := diversePods(count, 7)
+		offers := diverseOffers()
+		b.Run(fmt.Sprint(count), func(b *testing.B) {
+			b.ReportAllocs()
+			var plan Plan
+			for b.Loop() {
+				s := NewState()
+				for _, p := range pods {
+					upsert(b, s, p)
+				}
+				s.SetOffers(offers)
+				plan = s.Plan(Options{})
+			}
+			b.ReportMetric(float64(count)*float64(b.N)/b.Elapsed().Seconds(), "pods/s")
+			b.ReportMetric(plan.Cost.After/resourceBound(pods), "of-bound")
+		})
+	}
 }

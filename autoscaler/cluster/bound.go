@@ -28,10 +28,10 @@ func (p *planning) bound(batches []*batch) (float64, string) {
 		return 0, "nothing is bought"
 	}
 	k.lots = k.p.lots(filters)
-	k.collect(open, filters)
-	k.price()
+	k.collect(everywhere(open), filters)
+	k.price(false)
 	sum := 0.0
-	for _, b := range k.buckets {
+	for _, b := range k.sizes {
 		sum += b.value * float64(b.count)
 	}
 	most := make([]float64, len(p.s.dims.names))
@@ -63,4 +63,13 @@ func (p *planning) roomBefore(t *site) vector {
 		free[i] = max(0, n)
 	}
 	return free
+}
+
+// everywhere lets pods be in any cell.
+func everywhere(batches []*batch) []assignment {
+	out := make([]assignment, 0, len(batches))
+	for _, b := range batches {
+		out = append(out, assignment{b, -1, b.left()})
+	}
+	return out
 }

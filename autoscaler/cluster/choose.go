@@ -20,9 +20,24 @@ const goodEnough = 1.002
 // choose picks the lot and the filling that cost least for what they hold, valued at the dual prices: what the pods would cost
 // when every node were full.
 func (k *packer) choose() (filling, bool) {
+	if forced := k.seedsLeft(); forced > 0 {
+		// Nodes must not be so large that seeds are left over when everything else has a place.
+		share := 1.5 * max(k.value/float64(forced), k.seeds[0].value)
+		if f, ok := k.chooseBelow(share); ok {
+			return f, true
+		}
+	}
+	return k.chooseBelow(math.Inf(1))
+}
+
+// chooseBelow chooses among lots that are worth no more than this.
+func (k *packer) chooseBelow(most float64) (filling, bool) {
 	var best filling
 	bestScore := score{math.MaxInt, math.MaxInt, math.Inf(1)}
 	for _, l := range k.order() {
+		if l.worth > most {
+			continue
+		}
 		v := k.p.next(l)
 		if v == nil {
 			continue
@@ -37,8 +52,8 @@ func (k *packer) choose() (filling, bool) {
 				break
 			}
 			if sc := k.score(&f, v); sc.less(bestScore) {
-				f.free = f.free.clone()
 				best, bestScore = f, sc
+				best.free, best.items = f.free.clone(), slices.Clone(f.items)
 			}
 			if bestScore.first == floor.first && bestScore.second == floor.second && bestScore.cost <= floor.cost*goodEnough {
 				return best, true

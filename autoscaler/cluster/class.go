@@ -21,6 +21,8 @@ type class struct {
 	// claims is nil for pods that refer to nothing else.
 	claims *claims
 
+	// gone is true once the class has no pods and is forgotten.
+	gone    bool
 	members int
 	pending []*member
 	// unsorted is true when pending is out of order.

@@ -142,3 +142,43 @@ func plannedPods(p Plan) int {
 }
 
 func numbered(prefix string, i int) string { return fmt.Sprintf("%s-%06d", prefix, i) }
+
+func matching(kv ...string) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: pairs(kv)}
+}
+
+func spreadOver(key string, skew int32, kv ...string) podOption {
+	return func(p *corev1.Pod) {
+		p.Spec.TopologySpreadConstraints = append(p.Spec.TopologySpreadConstraints, corev1.TopologySpreadConstraint{
+			TopologyKey: key, MaxSkew: skew, WhenUnsatisfiable: corev1.DoNotSchedule, LabelSelector: matching(kv...)})
+	}
+}
+
+func affinity(p *corev1.Pod) *corev1.Affinity {
+	if p.Spec.Affinity == nil {
+		p.Spec.Affinity = &corev1.Affinity{}
+	}
+	return p.Spec.Affinity
+}
+
+func nearTo(key string, kv ...string) podOption {
+	return func(p *corev1.Pod) {
+		a := affinity(p)
+		if a.PodAffinity == nil {
+			a.PodAffinity = &corev1.PodAffinity{}
+		}
+		a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution = append(a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution,
+			corev1.PodAffinityTerm{TopologyKey: key, LabelSelector: matching(kv...)})
+	}
+}
+
+func apartFrom(key string, kv ...string) podOption {
+	return func(p *corev1.Pod) {
+		a := affinity(p)
+		if a.PodAntiAffinity == nil {
+			a.PodAntiAffinity = &corev1.PodAntiAffinity{}
+		}
+		a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution = append(a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution,
+			corev1.PodAffinityTerm{TopologyKey: key, LabelSelector: matching(kv...)})
+	}
+}

@@ -6,20 +6,26 @@ import (
 	"strconv"
 )
 
-// bucket is pods that are the same for filling nodes: what they request, which lots take them, and how they get on with others on
-// one node. It may mix classes.
-type bucket struct {
+// size is pods with one request that the same lots take.
+type size struct {
 	request vector
 	// takes says which lots take the pods.
 	takes *eligibility
-	// single is true when a node takes only one of the bucket, for host ports.
-	ports []hostPort
 	// cell confines the pods to lots of one cell; -1 is any.
 	cell int
 	// value is what the request is worth at the dual prices.
-	value float64
-	parts []*part
-	count int
+	value   float64
+	buckets []*bucket
+	count   int
+}
+
+// bucket is pods of one size that get on with others on one node in the same way: the same for filling nodes. It may mix classes.
+type bucket struct {
+	*size
+	ports   []hostPort
+	company *company
+	parts   []*part
+	count   int
 }
 
 // part is n pods of a batch in a bucket.
@@ -124,35 +130,91 @@ func (p *planning) next(l *lot) *variety {
 
 // packer fills nodes with what is in the buckets.
 type packer struct {
-	p       *planning
-	lots    []*lot
+	p    *planning
+	lots []*lot
+	// sizes come by falling value.
+	sizes   []*size
 	buckets []*bucket
-	// sizes are the buckets by falling value.
-	left int
-	free vector
+	left    int
+	// value is what the pods that are left are worth.
+	value float64
+	// appraised is how many pods were left when they were valued last.
+	appraised int
+
+	// slots are the tallies that matter on one node, table their counts on the node that is being filled.
+	slots   []*tally
+	table   []nodeCount
+	touched []int
+	// seeds are pods that force nodes, perNode of them one each.
+	seeds   []*bucket
+	forced  int
+	perNode int
+
+	free  vector
+	items []fillItem
 }
 
-// fill fills one node of the lot: the most valuable pods that still fit first, or, balanced, those whose main resource is the one
-// of which most is left.
+// fill fills one node of the lot: a seed first, and then the most valuable pods that still fit or, evenly, those whose main
+// resource is the one of which most is left.
 func (k *packer) fill(l *lot, even bool) filling {
-	f := filling{lot: l, free: append(k.free[:0], l.free...)}
-	k.free = f.free
-	if !even {
-		for _, b := range k.buckets {
-			k.add(&f, b, b.count)
+	f := filling{lot: l, free: append(k.free[:0], l.free...), items: k.items[:0]}
+	k.clear()
+	for _, b := range k.seeds {
+		if k.add(&f, b, min(b.count, k.perNode)) > 0 {
+			break
 		}
-		return f
 	}
-	var byMain [2][]*bucket
-	for _, b := range k.buckets {
-		if b.count == 0 || !k.suits(l, b) || !f.free.fits(b.request) {
+	if even {
+		k.fillEvenly(&f)
+	} else {
+		for _, sz := range k.sizes {
+			k.addSize(&f, sz, sz.count)
+		}
+	}
+	k.free, k.items = f.free, f.items
+	return f
+}
+
+// held is how many of the bucket are on the node.
+func (f *filling) held(b *bucket) int {
+	for i := range f.items {
+		if f.items[i].bucket == b {
+			return f.items[i].n
+		}
+	}
+	return 0
+}
+
+// addSize puts up to n pods of a size on the node.
+func (k *packer) addSize(f *filling, sz *size, n int) int {
+	if sz.count == 0 || !k.suits(f.lot, sz) {
+		return 0
+	}
+	n = min(n, f.free.times(sz.request))
+	done := 0
+	for _, b := range sz.buckets {
+		if done >= n {
+			break
+		}
+		if b.count > 0 {
+			done += k.add(f, b, min(n-done, b.count-f.held(b)))
+		}
+	}
+	return done
+}
+
+func (k *packer) fillEvenly(f *filling) {
+	var byMain [2][]*size
+	l := f.lot
+	for _, sz := range k.sizes {
+		if sz.count == 0 || !k.suits(l, sz) || !f.free.fits(sz.request) {
 			continue
 		}
 		d := 0
-		if float64(b.request.at(dimMemory))*float64(l.free.at(dimCPU)) > float64(b.request.at(dimCPU))*float64(l.free.at(dimMemory)) {
+		if float64(sz.request.at(dimMemory))*float64(l.free.at(dimCPU)) > float64(sz.request.at(dimCPU))*float64(l.free.at(dimMemory)) {
 			d = 1
 		}
-		byMain[d] = append(byMain[d], b)
+		byMain[d] = append(byMain[d], sz)
 	}
 	for len(byMain[0])+len(byMain[1]) > 0 {
 		d := 0
@@ -162,26 +224,18 @@ func (k *packer) fill(l *lot, even bool) filling {
 		if len(byMain[d]) == 0 {
 			d = 1 - d
 		}
-		b := byMain[d][0]
-		have := 0
-		for _, it := range f.items {
-			if it.bucket == b {
-				have = it.n
-			}
-		}
-		most := b.count - have
+		most := int(1e9)
 		if len(byMain[1-d]) > 0 {
-			most = min(most, 1+k.lead(&f, l, b, d))
+			most = 1 + k.lead(f, l, byMain[d][0], d)
 		}
-		if k.add(&f, b, most) == 0 || have+most >= b.count {
+		if k.addSize(f, byMain[d][0], most) < most {
 			byMain[d] = byMain[d][1:]
 		}
 	}
-	return f
 }
 
 // lead is how many more of the bucket may come before the other resource has more left.
-func (k *packer) lead(f *filling, l *lot, b *bucket, d int) int {
+func (k *packer) lead(f *filling, l *lot, b *size, d int) int {
 	main, other := dimCPU, dimMemory
 	if d == 1 {
 		main, other = dimMemory, dimCPU
@@ -196,30 +250,31 @@ func (k *packer) lead(f *filling, l *lot, b *bucket, d int) int {
 
 func share(free, of vector, d int) float64 { return float64(free.at(d)) / float64(max(1, of.at(d))) }
 
-func (k *packer) suits(l *lot, b *bucket) bool {
-	return (b.cell < 0 || b.cell == l.cell) && b.takes.lots[l.index]
+func (k *packer) suits(l *lot, sz *size) bool {
+	return (sz.cell < 0 || sz.cell == l.cell) && sz.takes.lots[l.index]
 }
 
 // add puts up to n of the bucket on the node.
 func (k *packer) add(f *filling, b *bucket, n int) int {
-	if n <= 0 || !k.suits(f.lot, b) {
+	if n <= 0 || !k.suits(f.lot, b.size) {
 		return 0
 	}
-	n = min(n, f.free.times(b.request))
-	if n > 0 && len(b.ports) > 0 {
-		for _, it := range f.items {
-			for _, q := range it.bucket.ports {
-				if slices.ContainsFunc(b.ports, q.conflicts) {
-					return 0
-				}
-			}
+	if n = min(n, f.free.times(b.request)); n > 0 && len(b.ports) > 0 {
+		if f.portsTaken(b.ports) {
+			return 0
 		}
 		if exclusive(b.ports) {
 			n = 1
 		}
 	}
+	if n > 0 && b.company != nil {
+		n = k.welcome(b.company, n)
+	}
 	if n <= 0 {
 		return 0
+	}
+	if b.company != nil {
+		k.join(b.company, n)
 	}
 	f.free = f.free.take(b.request, n)
 	f.value += b.value * float64(n)
@@ -233,9 +288,23 @@ func (k *packer) add(f *filling, b *bucket, n int) int {
 	return n
 }
 
+func (f *filling) portsTaken(ports []hostPort) bool {
+	for _, it := range f.items {
+		for _, q := range it.bucket.ports {
+			if slices.ContainsFunc(ports, q.conflicts) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // run buys nodes until every pod has a place or nothing can be bought that takes one more.
 func (k *packer) run(o Options) {
 	for k.left > 0 {
+		if float64(k.left) < appraiseAgain*float64(k.appraised) {
+			k.appraise()
+		}
 		f, ok := k.choose()
 		if !ok {
 			return
@@ -253,6 +322,7 @@ func (k *packer) run(o Options) {
 				break // the next offer is dearer: choose again
 			}
 			k.commit(f, v)
+			k.sizes = slices.DeleteFunc(k.sizes, func(sz *size) bool { return sz.count == 0 })
 		}
 	}
 }
@@ -264,19 +334,42 @@ func (k *packer) commit(f filling, v *variety) {
 		for n := it.n; n > 0; {
 			part := it.bucket.parts[0]
 			m := min(n, part.n)
-			k.p.put(t, part.batch, m)
+			k.p.putReserved(t, part.batch, m, k.cell(it.bucket))
 			if part.n -= m; part.n == 0 {
 				it.bucket.parts = it.bucket.parts[1:]
 			}
 			n -= m
 		}
 		it.bucket.count -= it.n
+		it.bucket.size.count -= it.n
 		k.left -= it.n
+		k.value -= float64(it.n) * it.bucket.value
+		if it.bucket.count == 0 {
+			sz := it.bucket.size
+			sz.buckets = slices.DeleteFunc(sz.buckets, func(b *bucket) bool { return b.count == 0 })
+		}
 	}
-	k.buckets = slices.DeleteFunc(k.buckets, func(b *bucket) bool { return b.count == 0 })
 }
 
-// sortBuckets puts the most valuable pods first.
-func (k *packer) sortBuckets() {
-	slices.SortStableFunc(k.buckets, func(a, b *bucket) int { return cmp.Compare(b.value, a.value) })
+// cell is where the bucket's pods were counted, nil when they were not.
+func (k *packer) cell(b *bucket) *cell {
+	if b.cell < 0 {
+		return nil
+	}
+	return k.p.cells.all[b.cell]
 }
+
+// appraise values the pods that are left, and with them lots, and puts the most valuable first.
+func (k *packer) appraise() {
+	k.price(true)
+	slices.SortStableFunc(k.sizes, func(a, b *size) int { return cmp.Compare(b.value, a.value) })
+	k.value = 0
+	for _, sz := range k.sizes {
+		k.value += sz.value * float64(sz.count)
+	}
+	k.appraised = k.left
+	k.sortLots()
+}
+
+// appraiseAgain is the share of pods after which what is left is valued anew: filling nodes changes what is scarce.
+const appraiseAgain = 0.97

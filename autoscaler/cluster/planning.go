@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
 // planning is one plan in the making: pods are put on sites and taken off again, and in the end the state is as it was.
@@ -22,6 +20,9 @@ type planning struct {
 	holds *sessions
 	// left are the gangs that the plan leaves out, with the reason.
 	left map[gangID]string
+	// live are the tallies that the open batches ask for.
+	live  []*tally
+	cells *cells
 }
 
 // step puts n pods of a batch on a site; a negative n takes bound ones off.
@@ -29,29 +30,40 @@ type step struct {
 	site  *site
 	class *class
 	batch *batch
-	n     int
+	// cell without a site is a reservation: pods are counted in the cell's domains before it is known on which node they will be.
+	// With a site it says that they were.
+	cell *cell
+	n    int
 	// hold is what the pod takes besides room, nil for nothing.
 	hold *hold
 	// preempts is true where the scheduler evicts others for it.
 	preempts bool
 }
 
-func (p *planning) put(t *site, b *batch, n int) {
+func (p *planning) put(t *site, b *batch, n int) { p.putReserved(t, b, n, nil) }
+
+// putReserved puts pods on a site that were counted in the cell already.
+func (p *planning) putReserved(t *site, b *batch, n int, cl *cell) {
+	st := step{site: t, class: b.class, batch: b, cell: cl, n: n}
 	t.occupy(b.class, n)
-	p.relate(t, b.class, n)
+	p.relate(st, n)
 	b.placed += n
-	p.log = append(p.log, step{site: t, class: b.class, batch: b, n: n})
+	p.log = append(p.log, st)
 }
 
 // rewind takes back what was done since the log had this length.
 func (p *planning) rewind(to int) {
 	for i := len(p.log) - 1; i >= to; i-- {
 		st := p.log[i]
+		if st.site == nil {
+			p.count(st.class, st.cell, -st.n)
+			continue
+		}
 		if st.hold != nil {
 			p.give(st.hold)
 		}
 		st.site.occupy(st.class, -st.n)
-		p.relate(st.site, st.class, -st.n)
+		p.relate(st, -st.n)
 		if st.batch != nil {
 			st.batch.placed -= st.n
 		}
@@ -60,12 +72,45 @@ func (p *planning) rewind(to int) {
 }
 
 // relate keeps the counts of pods by topology domain.
-func (p *planning) relate(t *site, c *class, n int) {}
+func (p *planning) relate(st step, n int) {
+	for _, list := range [2][]*tally{st.class.relation.adds, st.class.relation.carries} {
+		for _, y := range list {
+			if y.generation == p.s.generation && (st.cell == nil || y.keyID == hostnameKey) {
+				y.add(p.s, st.site, n)
+			}
+		}
+	}
+}
+
+// watch makes the counts ready that decide where the batches may go.
+func (p *planning) watch(batches []*batch) {
+	for _, b := range batches {
+		b.class.relation.asks(func(y *tally) {
+			if y.live != p {
+				y.live = p
+				y.ready(p.s)
+				p.live = append(p.live, y)
+			}
+		})
+	}
+}
+
+// end leaves the state as it was before the plan.
+func (p *planning) end() {
+	p.rewind(0)
+	for _, y := range p.live {
+		y.live, y.extra, y.offered, y.open = nil, nil, nil, false
+	}
+}
 
 // onNodes puts as many pods of the batch as there is room for on nodes that are there or expected.
 func (p *planning) onNodes(b *batch) {
 	c := b.class
 	if _, held := p.held(b); held {
+		return
+	}
+	if c.constrained() > 0 {
+		p.onNodesRelated(b)
 		return
 	}
 	for _, t := range p.s.sites() {
@@ -81,6 +126,52 @@ func (p *planning) onNodes(b *batch) {
 		}
 		if n := min(b.left(), p.room(t, c)); n > 0 {
 			p.put(t, b, n)
+		}
+	}
+}
+
+// onNodesRelated does it for pods to which it matters where others are: each goes where the fewest are that it should be away from.
+func (p *planning) onNodesRelated(b *batch) {
+	c := b.class
+	var open []*site
+	for _, t := range p.s.sites() {
+		if !t.closed && c.filter.on(t.shape, t.node) == passes && p.room(t, c) > 0 {
+			open = append(open, t)
+		}
+	}
+	for b.left() > 0 {
+		var best *site
+		bestCount := int32(0)
+		kept := open[:0]
+		for i, t := range open {
+			if p.room(t, c) == 0 {
+				continue
+			}
+			kept = append(kept, t)
+			if !p.allows(t, c) {
+				continue
+			}
+			count := int32(0)
+			for j := range c.relation.spread {
+				y := c.relation.spread[j].tally
+				count += y.counts[p.s.domain(t, y)]
+			}
+			if best == nil || count < bestCount {
+				best, bestCount = t, count
+			}
+			if bestCount == 0 {
+				kept = append(kept, open[i+1:]...)
+				break
+			}
+		}
+		open = kept
+		switch {
+		case best == nil:
+			return
+		case !c.singly():
+			p.put(best, b, 1)
+		case !p.putOne(best, b):
+			open = slices.DeleteFunc(open, func(t *site) bool { return t == best })
 		}
 	}
 }
@@ -156,7 +247,7 @@ func (s *State) Plan(o Options) Plan {
 func (s *State) plan(o Options, left map[gangID]string) (Plan, map[gangID]string, []*batch) {
 	p, batches := s.begin()
 	p.left = left
-	defer p.rewind(0)
+	defer p.end()
 	p.nominate(batches)
 	for _, b := range batches {
 		if b.left() > 0 {
@@ -181,7 +272,11 @@ func (s *State) begin() (*planning, []*batch) {
 	s.readClaims()
 	s.refreshOffers()
 	s.countAttached()
-	return &planning{s: s, spent: map[string]*spending{}, sold: map[*variety]int{}}, s.batches()
+	s.resolve()
+	batches := s.batches()
+	p := &planning{s: s, spent: map[string]*spending{}, sold: map[*variety]int{}}
+	p.watch(batches)
+	return p, batches
 }
 
 // resultOf names the pods of steps on nodes and of steps on what is bought, and those without a place.
@@ -212,6 +307,9 @@ func (p *planning) resultOf(batches []*batch, onNodes, onBought []step) Plan {
 		}
 	}
 	for _, st := range onBought {
+		if st.site == nil {
+			continue
+		}
 		st.site.planned = append(st.site.planned, placed{st.batch, st.n})
 	}
 	for _, t := range p.bought {
@@ -309,8 +407,3 @@ func (p *planning) takes(v *variety, t *site, used vector) bool {
 	}
 	return !slices.ContainsFunc(t.planned, func(pl placed) bool { return pl.batch.class.filter.on(v.shape, v.node) != passes })
 }
-
-// sameDomains says whether a node of the variety would be in the same domains as the site.
-func (p *planning) sameDomains(v *variety, t *site) bool { return true }
-
-func hostname(name string) map[string]string { return map[string]string{corev1.LabelHostname: name} }

@@ -108,9 +108,10 @@ func (p *planning) evictFor(t *site, b *batch) bool {
 			p.rewind(mark)
 			return false
 		}
+		st := step{site: t, class: victim, n: -1}
 		t.occupy(victim, -1)
-		p.relate(t, victim, -1)
-		p.log = append(p.log, step{site: t, class: victim, n: -1})
+		p.relate(st, -1)
+		p.log = append(p.log, st)
 	}
 	p.put(t, b, 1)
 	p.log[len(p.log)-1].preempts = true

@@ -60,6 +60,11 @@ func (p *planning) purchase(v *variety) *site {
 	t := &site{index: p.s.nextSite + int32(len(p.bought)), name: "new-" + strconv.Itoa(len(p.bought)), node: v.node, shape: v.shape, free: v.free.clone(), variety: v}
 	p.bought = append(p.bought, t)
 	p.charge(v, 1)
+	for _, y := range p.live {
+		if y.scope != nil && y.scope.includes(t) {
+			y.expect(p.s.domain(t, y))
+		}
+	}
 	return t
 }
 
@@ -151,14 +156,20 @@ func (p *planning) onBought(b *batch) {
 		if b.left() == 0 {
 			return
 		}
-		if b.class.filter.on(t.shape, t.node) == passes {
-			if b.class.singly() {
-				p.putSingly(t, b, b.left())
-				continue
-			}
-			if n := min(b.left(), p.room(t, b.class)); n > 0 {
-				p.put(t, b, n)
-			}
+		if b.class.filter.on(t.shape, t.node) != passes {
+			continue
+		}
+		if b.class.singly() {
+			p.putSingly(t, b, b.left())
+			continue
+		}
+		n := min(b.left(), p.room(t, b.class))
+		if b.class.constrained() == 0 && n > 0 {
+			p.put(t, b, n)
+			continue
+		}
+		for ; n > 0 && p.allows(t, b.class); n-- {
+			p.put(t, b, 1)
 		}
 	}
 }
@@ -166,30 +177,56 @@ func (p *planning) onBought(b *batch) {
 // pack buys for the batches, by falling weight of policies.
 func (p *planning) pack(batches []*batch, o Options) {
 	var filters []*filter
+	seen := map[*filter]bool{}
 	for _, b := range batches {
-		if !slices.Contains(filters, b.class.filter) {
+		if !seen[b.class.filter] {
+			seen[b.class.filter] = true
 			filters = append(filters, b.class.filter)
 		}
 	}
+	p.cells = newCells(batches)
 	all := p.lots(filters)
 	slices.SortStableFunc(all, func(a, b *lot) int { return cmp.Compare(b.weight, a.weight) })
+	assigned := p.assign(batches, all, filters)
 	for len(all) > 0 && left(batches) > 0 {
 		n := 1
 		for n < len(all) && all[n].weight == all[0].weight {
 			n++
 		}
 		k := &packer{p: p, lots: slices.Clone(all[:n])}
-		k.collect(batches, filters)
-		k.price()
-		k.sortBuckets()
-		k.sortLots()
+		k.collect(assigned, filters)
+		k.appraise()
+		k.findSeeds()
 		k.run(o)
+		assigned = k.rest()
 		all = all[n:]
+	}
+	p.release(assigned)
+	p.oneByOne(batches, o)
+}
+
+// release uncounts pods that were to be bought for in a cell and were not.
+func (p *planning) release(rest []assignment) {
+	for _, a := range rest {
+		if a.cell >= 0 {
+			p.reserve(a.batch, a.cell, -a.n)
+		}
+	}
+	for _, y := range p.live {
+		y.open, y.extra = false, nil
+		if y.scope == nil {
+			continue
+		}
+		for _, t := range p.bought {
+			if y.scope.includes(t) {
+				y.expect(p.s.domain(t, y))
+			}
+		}
 	}
 }
 
 // collect sorts the pods into buckets.
-func (k *packer) collect(batches []*batch, filters []*filter) {
+func (k *packer) collect(assigned []assignment, filters []*filter) {
 	sets := map[*filter]*eligibility{}
 	for i, f := range filters {
 		set := &eligibility{lots: make([]bool, k.span())}
@@ -198,32 +235,51 @@ func (k *packer) collect(batches []*batch, filters []*filter) {
 		}
 		sets[f] = set
 	}
-	byKey := map[string]*bucket{}
+	byKey, bySize := map[string]*bucket{}, map[string]*size{}
 	var key []byte
-	for _, b := range batches {
-		if b.left() == 0 {
-			continue
-		}
-		c := b.class
+	for _, a := range assigned {
+		c := a.batch.class
 		key = key[:0]
 		for _, n := range c.request {
 			key = strconv.AppendInt(append(key, ','), n, 36)
 		}
 		key = strconv.AppendInt(append(key, '/'), int64(c.filter.id), 10)
+		key = strconv.AppendInt(append(key, '@'), int64(a.cell), 10)
+		sz := bySize[string(key)]
+		if sz == nil {
+			sz = &size{request: c.request, takes: sets[c.filter], cell: a.cell}
+			bySize[string(key)] = sz
+			k.sizes = append(k.sizes, sz)
+		}
 		for _, q := range c.ports {
 			key = append(strconv.AppendInt(append(key, ':'), int64(q.port), 10), q.protocol...)
 			key = append(key, q.ip...)
 		}
+		co, word := k.companyOf(c)
+		key = append(key, word...)
 		bu := byKey[string(key)]
 		if bu == nil {
-			bu = &bucket{request: c.request, takes: sets[c.filter], ports: c.ports, cell: -1}
+			bu = &bucket{size: sz, ports: c.ports, company: co}
 			byKey[string(key)] = bu
+			sz.buckets = append(sz.buckets, bu)
 			k.buckets = append(k.buckets, bu)
 		}
-		bu.parts = append(bu.parts, &part{b, b.left()})
-		bu.count += b.left()
-		k.left += b.left()
+		bu.parts = append(bu.parts, &part{a.batch, a.n})
+		bu.count += a.n
+		sz.count += a.n
+		k.left += a.n
 	}
+}
+
+// rest is what got no place.
+func (k *packer) rest() []assignment {
+	var out []assignment
+	for _, b := range k.buckets {
+		for _, part := range b.parts {
+			out = append(out, assignment{part.batch, b.cell, part.n})
+		}
+	}
+	return out
 }
 
 // span is one more than the largest index of a lot.
@@ -234,6 +290,3 @@ func (k *packer) span() int {
 	}
 	return n
 }
-
-// cellOf is the combination of topology domains that a node of the variety would be in.
-func (p *planning) cellOf(*variety) int { return 0 }

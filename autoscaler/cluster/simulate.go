@@ -47,7 +47,7 @@ func (s *State) settle() {
 		}
 	}
 	placements := slices.Clone(p.log)
-	p.rewind(0)
+	p.end()
 	s.settled = settlement{generation: s.generation, valid: true, placements: placements, batches: batches}
 }
 
@@ -55,7 +55,6 @@ func (s *State) settle() {
 // that would have gone to a removed node are moved as well.
 func (s *State) Simulate(r Removal) Outcome {
 	s.settle()
-	p := &planning{s: s, spent: map[string]*spending{}, sold: map[*variety]int{}}
 	removed := make([]*site, 0, len(r.Nodes))
 	for _, name := range r.Nodes {
 		t := s.nodes[name]
@@ -71,6 +70,7 @@ func (s *State) Simulate(r Removal) Outcome {
 		was[i] = t.closed
 		t.closed = true
 	}
+	p := &planning{s: s, spent: map[string]*spending{}, sold: map[*variety]int{}}
 	batches := p.displace(removed)
 	out := p.resettle(batches, r)
 	for _, t := range removed {
@@ -81,9 +81,10 @@ func (s *State) Simulate(r Removal) Outcome {
 	}
 	p.rewind(0)
 	for i, t := range removed {
-		t.closed = was[i]
-		t.absent = false
+		t.closed, t.absent = was[i], false
+		p.enter(t, 1)
 	}
+	p.end()
 	if !out.Feasible {
 		out.Saving = 0
 	}
@@ -95,11 +96,6 @@ func (p *planning) displace(removed []*site) []*batch {
 	var batches []*batch
 	byClass := map[*class]*batch{}
 	for _, t := range removed {
-		for c, n := range t.counts {
-			p.relate(t, c, -n)
-			p.log = append(p.log, step{site: t, class: c, n: -n})
-			t.occupy(c, -n)
-		}
 		for _, pod := range t.pods() {
 			if stays(pod) {
 				continue
@@ -118,13 +114,27 @@ func (p *planning) displace(removed []*site) []*batch {
 			b.count++
 		}
 	}
+	p.watch(batches)
+	p.watch(p.s.settled.batches)
 	for _, t := range removed {
+		for c, n := range t.counts {
+			st := step{site: t, class: c, n: -n}
+			t.occupy(c, -n)
+			p.relate(st, -n)
+			p.log = append(p.log, st)
+		}
+		p.enter(t, -1)
 		t.absent = true
 	}
+	next := map[*batch]int{}
 	for _, st := range p.s.settled.placements {
 		b := *st.batch
+		b.count, b.placed = st.n, 0
+		if i := next[st.batch]; b.demand == nil {
+			b.members = b.members[i : i+st.n]
+		}
+		next[st.batch] += st.n
 		if slices.Contains(removed, st.site) {
-			b.count, b.placed = st.n, 0
 			batches = append(batches, &b)
 			continue
 		}
@@ -134,6 +144,13 @@ func (p *planning) displace(removed []*site) []*batch {
 	}
 	slices.SortFunc(batches, compareBatches)
 	return batches
+}
+
+// enter makes a removed node count among its domains again, or not any more.
+func (p *planning) enter(t *site, n int32) {
+	for _, y := range p.live {
+		y.enter(p.s, t, n)
+	}
 }
 
 // resettle finds places for the displaced pods: on nodes first, then on what may be bought.

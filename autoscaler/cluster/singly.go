@@ -40,7 +40,7 @@ func (p *planning) session() *sessions {
 
 // putOne puts the batch's next pod on the site, and says whether it could.
 func (p *planning) putOne(t *site, b *batch) bool {
-	if p.room(t, b.class) < 1 {
+	if p.room(t, b.class) < 1 || !p.allows(t, b.class) {
 		return false
 	}
 	h, reason, ok := p.holdOn(t, b)

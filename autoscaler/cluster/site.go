@@ -15,12 +15,14 @@ type site struct {
 	// node has the labels and taints that filters look at.
 	node  *corev1.Node
 	shape *shape
+	// domains are the site's by topology key.
+	domains []int32
 	// free is what is allocatable less what the pods request. It may be negative.
 	free  vector
 	ports map[hostPort]int
 	// closed sites take no pods: leaving, or removed in a simulation.
 	closed bool
-	// absent sites are not there for topologies either.
+	// absent sites are gone in a simulation, and their pods with them.
 	absent bool
 	// members are the pods bound here; counts has them by class.
 	members []*member

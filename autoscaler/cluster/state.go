@@ -259,11 +259,8 @@ func (s *State) SetNode(n Node) {
 		s.nodes[t.name] = t
 		s.names, s.ordered = nil, nil
 	}
-	was := t.view.Node
 	t.view.Node, t.node, t.closed = n, n.Node, n.Leaving
-	if was.Node == nil || !maps.Equal(was.Node.Labels, n.Node.Labels) {
-		s.topology.moved()
-	}
+	t.domains = nil
 	t.shape = s.shapeOf(n.Node.Labels, n.Node.Spec.Taints, n.Node.Spec.Unschedulable)
 	t.view.Allocatable = n.Node.Status.Allocatable
 	t.free = s.dims.vector(n.Node.Status.Allocatable)
@@ -299,7 +296,6 @@ func (s *State) DeleteNode(name string) {
 	}
 	delete(s.nodes, name)
 	s.names, s.ordered = nil, nil
-	s.topology.moved()
 }
 
 // SetOffers replaces what can be bought.

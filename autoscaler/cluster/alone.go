@@ -1,0 +1,144 @@
+package cluster
+
+import (
+	"cmp"
+	"slices"
+)
+
+// alone says that pods of the class are placed one by one: what they demand of one node cannot be counted.
+func (c *class) alone() bool {
+	for _, y := range c.relation.affinity {
+		if y.keyID == hostnameKey {
+			return true
+		}
+	}
+	return false
+}
+
+// oneByOne finds places for pods for which filling nodes found none, or that must be looked at one by one: on nodes that the plan
+// buys anyway, on a larger node in the place of one of those, or on a further one.
+func (p *planning) oneByOne(batches []*batch, o Options) {
+	for progress := true; progress; {
+		progress = false
+		for _, b := range batches {
+			for b.left() > 0 && p.placeOne(b, o) {
+				progress = true
+			}
+		}
+	}
+}
+
+func (p *planning) placeOne(b *batch, o Options) bool {
+	c := b.class
+	for _, t := range p.bought {
+		if c.filter.on(t.shape, t.node) == passes && p.room(t, c) > 0 && p.allows(t, c) {
+			if !c.singly() {
+				p.put(t, b, 1)
+				return true
+			}
+			if p.putOne(t, b) {
+				return true
+			}
+		}
+	}
+	if c.singly() {
+		return false // it was tried on all that is offered
+	}
+	if v := p.newFor(b); v != nil && !(o.MaxNodes > 0 && len(p.bought) >= o.MaxNodes) {
+		p.put(p.purchase(v), b, 1)
+		return true
+	}
+	return p.growFor(b)
+}
+
+// newFor is the offer to buy for a pod of the batch: of those that take most of its company, the cheapest.
+func (p *planning) newFor(b *batch) *variety {
+	c := b.class
+	want := 1
+	if c.alone() && c.relation.itself {
+		want = b.left() // they all go to one node
+	}
+	var best *variety
+	var bestTimes int
+	for _, v := range p.s.varieties {
+		if !p.purchasable(v) || c.filter.on(v.shape, v.node) != passes {
+			continue
+		}
+		n := min(want, v.free.times(c.request))
+		if n == 0 || best != nil && cmp.Or(cmp.Compare(v.offer.Weight, best.offer.Weight), cmp.Compare(n, bestTimes), cmp.Compare(best.offer.PricePerHour, v.offer.PricePerHour)) <= 0 {
+			continue
+		}
+		if p.allowsNew(v, c) {
+			best, bestTimes = v, n
+		}
+	}
+	return best
+}
+
+// allowsNew says whether topology allows the class on a node of the variety that is bought now.
+func (p *planning) allowsNew(v *variety, c *class) bool {
+	t := v.site()
+	t.index = p.s.nextSite + int32(len(p.bought))
+	entered := make([]*tally, 0, len(c.relation.spread))
+	for i := range c.relation.spread {
+		y := c.relation.spread[i].tally
+		if d := p.s.domain(t, y); y.scope.includes(t) && d != nowhere && y.domains[d] == 0 && !y.extra[d] {
+			y.expect(d)
+			entered = append(entered, y)
+		}
+	}
+	ok := p.allows(t, c)
+	for _, y := range entered {
+		delete(y.extra, p.s.domain(t, y))
+	}
+	return ok
+}
+
+// growFor exchanges a node of the plan for a larger one that also takes a pod of the batch.
+func (p *planning) growFor(b *batch) bool {
+	c := b.class
+	var bestSite *site
+	var best *variety
+	extra := 0.0
+	for _, t := range p.bought {
+		if !p.allows(t, c) || len(c.ports) > 0 && t.portsClash(c.ports) {
+			continue
+		}
+		used := t.variety.free.clone().take(t.free, 1).take(c.request, -1)
+		for _, v := range p.s.varieties {
+			more := v.offer.PricePerHour - t.variety.offer.PricePerHour
+			if best != nil && more >= extra || !p.purchasable(v) || !v.free.fits(used) || !p.sameDomains(v, t) || c.filter.on(v.shape, v.node) != passes || !p.suitsAll(v, t) {
+				continue
+			}
+			bestSite, best, extra = t, v, more
+		}
+	}
+	if best == nil {
+		return false
+	}
+	p.exchange(bestSite, best)
+	p.put(bestSite, b, 1)
+	return true
+}
+
+// exchange makes a node that the plan buys one of another variety.
+func (p *planning) exchange(t *site, v *variety) {
+	p.charge(t.variety, -1)
+	p.charge(v, 1)
+	used := t.variety.free.clone().take(t.free, 1)
+	t.free = v.free.clone().take(used, 1)
+	t.variety, t.node, t.shape, t.domains = v, v.node, v.shape, nil
+}
+
+// suitsAll says whether a node of the variety takes all classes that are on the site.
+func (p *planning) suitsAll(v *variety, t *site) bool {
+	return !slices.ContainsFunc(p.log, func(st step) bool { return st.site == t && st.class.filter.on(v.shape, v.node) != passes })
+}
+
+// sameDomains says whether a node of the variety would be in the same domains as the site.
+func (p *planning) sameDomains(v *variety, t *site) bool {
+	if p.cells == nil {
+		return true
+	}
+	return p.cellOf(v) == p.cellOf(t.variety)
+}
