@@ -145,6 +145,12 @@ const patience = 2 * time.Minute
 // patience has run out.
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
+	eventuallyWithin(t, patience, what, check)
+}
+
+// eventuallyWithin is eventually with another patience.
+func eventuallyWithin(t *testing.T, patience time.Duration, what string, check func() error) {
+	t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
 		err := check()
