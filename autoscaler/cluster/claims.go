@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/component-helpers/storage/ephemeral"
 
 	"github.com/yagura-dev/yagura/autoscaler/cluster/volume"
 )
@@ -34,14 +36,104 @@ const attachPrefix = "attachable-volumes.cluster/"
 // plenty is the room for volumes of a driver on a node without a known limit.
 const plenty = 1 << 30
 
+// references is what classes refer to, and which of them have to be read again before the next plan.
+type references struct {
+	// all are the classes that refer to anything, byClaim those with a volume claim of that name.
+	all map[*class]bool
+	// unbound are those that have a claim without a volume.
+	unbound map[*class]bool
+	byClaim map[types.NamespacedName]map[*class]bool
+	// changed are to be read again, and open is true when those are that could not tell yet where their volumes will be. devices is
+	// true when it may be others that want devices.
+	changed       map[*class]bool
+	open, devices bool
+}
+
+func newReferences() references {
+	return references{all: map[*class]bool{}, unbound: map[*class]bool{}, byClaim: map[types.NamespacedName]map[*class]bool{}, changed: map[*class]bool{}}
+}
+
+func (r *references) add(c *class) {
+	r.all[c], r.changed[c] = true, true
+	for _, key := range volumeClaims(c.sample) {
+		if r.byClaim[key] == nil {
+			r.byClaim[key] = map[*class]bool{}
+		}
+		r.byClaim[key][c] = true
+	}
+}
+
+func (r *references) drop(c *class) {
+	if !r.all[c] {
+		return
+	}
+	delete(r.all, c)
+	delete(r.changed, c)
+	delete(r.unbound, c)
+	for _, key := range volumeClaims(c.sample) {
+		delete(r.byClaim[key], c)
+		if len(r.byClaim[key]) == 0 {
+			delete(r.byClaim, key)
+		}
+	}
+}
+
+// touch marks what the object matters for.
+func (s *State) touch(obj any) {
+	switch o := obj.(type) {
+	case *storagev1.CSINode:
+		s.recount(o.Name)
+	case *storagev1.VolumeAttachment:
+		s.recount(o.Spec.NodeName)
+	default:
+		s.references.touch(obj)
+	}
+}
+
+// touch marks the classes for which the object matters. A claim or a bound volume matters to its pods; anything else to those that
+// wait for a volume.
+func (r *references) touch(obj any) {
+	var key types.NamespacedName
+	switch o := obj.(type) {
+	case *corev1.PersistentVolumeClaim:
+		key = types.NamespacedName{Namespace: o.Namespace, Name: o.Name}
+	case *corev1.PersistentVolume:
+		if ref := o.Spec.ClaimRef; ref != nil {
+			key = types.NamespacedName{Namespace: ref.Namespace, Name: ref.Name}
+		}
+		r.open = true
+	default:
+		r.open = true
+	}
+	for c := range r.byClaim[key] {
+		r.changed[c] = true
+	}
+}
+
+// volumeClaims are the names of the pod's claims.
+func volumeClaims(pod *corev1.Pod) []types.NamespacedName {
+	var out []types.NamespacedName
+	for i := range pod.Spec.Volumes {
+		switch v := &pod.Spec.Volumes[i]; {
+		case v.PersistentVolumeClaim != nil:
+			out = append(out, types.NamespacedName{Namespace: pod.Namespace, Name: v.PersistentVolumeClaim.ClaimName})
+		case v.Ephemeral != nil:
+			out = append(out, types.NamespacedName{Namespace: pod.Namespace, Name: ephemeral.VolumeClaimName(pod, v)})
+		}
+	}
+	return out
+}
+
 // refer takes in an object that pods refer to.
 func (s *State) refer(obj any) bool {
 	switch obj.(type) {
 	case *corev1.PersistentVolumeClaim, *corev1.PersistentVolume, *storagev1.StorageClass, *storagev1.CSINode, *storagev1.CSIDriver,
 		*storagev1.CSIStorageCapacity, *storagev1.VolumeAttachment:
-		s.referred = s.volumes.Upsert(obj) || s.referred
+		if s.volumes.Upsert(obj) {
+			s.touch(obj)
+		}
 	case *resourcev1.DeviceClass:
-		s.recount = s.devices.Upsert(obj) || s.recount
+		s.references.devices = s.devices.Upsert(obj) || s.references.devices
 	case *resourcev1.ResourceClaim, *resourcev1.ResourceClaimTemplate, *resourcev1.ResourceSlice, *resourcev1.DeviceTaintRule:
 		s.devices.Upsert(obj)
 	default:
@@ -57,7 +149,8 @@ func (s *State) unrefer(obj any) {
 	}
 	s.volumes.Delete(obj)
 	s.devices.Delete(obj)
-	s.referred, s.recount = true, true
+	s.touch(obj)
+	s.references.devices = true
 }
 
 // claim finds what a new class asks for, and keeps those that ask for anything.
@@ -73,8 +166,7 @@ func (s *State) claim(c *class) {
 	}
 	k.filter, k.request = c.filter, c.request
 	c.claims = &k
-	s.claiming[c] = true
-	s.referred = s.referred || k.volumes
+	s.references.add(c)
 }
 
 // wantsDevices is true for pods that only a device allocator can answer for.
@@ -96,8 +188,9 @@ func (s *State) wantsDevices(pod *corev1.Pod) bool {
 
 // readClaims brings the classes up to date with what they refer to, before a plan.
 func (s *State) readClaims() {
-	if s.recount {
-		s.recount = false
+	r := &s.references
+	if r.devices {
+		r.devices = false
 		for _, c := range s.classes {
 			if c.claims != nil {
 				c.claims.devices = s.wantsDevices(c.sample)
@@ -106,23 +199,40 @@ func (s *State) readClaims() {
 			}
 		}
 	}
-	if s.referred {
-		s.referred = false
-		users := map[string]int{}
-		for c := range s.claiming {
-			if c.claims.volumes {
-				s.readVolumes(c)
-				for _, claim := range c.claims.needs.Unbound {
-					users[claim] += c.members
-				}
+	if r.open {
+		r.open = false
+		for c := range r.all {
+			if k := c.claims; k.volumes && (len(k.needs.Unbound) > 0 || k.needs.Unschedulable != "") {
+				r.changed[c] = true
 			}
 		}
-		for c := range s.claiming {
-			c.claims.shared = slices.ContainsFunc(c.claims.needs.Unbound, func(claim string) bool { return users[claim] > 1 })
-		}
-		s.attachStale = true
 	}
-	s.countAttached()
+	if len(r.changed) == 0 {
+		return
+	}
+	for c := range r.changed {
+		if c.claims.volumes {
+			s.readVolumes(c)
+			if c.claims.shared = false; len(c.claims.needs.Unbound) > 0 {
+				r.unbound[c] = true
+			} else {
+				delete(r.unbound, c)
+			}
+			for t := range c.sites {
+				t.attachStale = true
+			}
+		}
+	}
+	clear(r.changed)
+	users := map[string]int{}
+	for c := range r.unbound {
+		for _, claim := range c.claims.needs.Unbound {
+			users[claim] += c.members
+		}
+	}
+	for c := range r.unbound {
+		c.claims.shared = slices.ContainsFunc(c.claims.needs.Unbound, func(claim string) bool { return users[claim] > 1 })
+	}
 }
 
 // readVolumes puts the class's volumes into its filter, its request and its ports.
@@ -175,57 +285,64 @@ func (s *State) attachDimension(driver string) int {
 	return d
 }
 
+// unpriced is true for what most nodes have more than enough of, at no price: room for volumes, and resources that devices stand behind.
+func (s *State) unpriced(i int) bool { return s.dims.isAttach(i) || s.devices.Backs(s.dims.names[i]) }
+
 // isAttach says whether the dimension counts attached volumes.
 func (d *dimensions) isAttach(i int) bool { return strings.HasPrefix(string(d.names[i]), attachPrefix) }
 
 // countAttached says how many more volumes each node and each offer takes. A volume that several pods of a node use counts once,
-// which adding requests up would not do, and so it is counted anew when pods or volumes have changed.
+// which adding requests up would not do, and so nodes whose pods or volumes have changed are counted anew.
 func (s *State) countAttached() {
-	if len(s.attached) == 0 || !s.attachStale && s.attachedAt == s.generation {
+	if len(s.attached) == 0 {
 		return
 	}
-	s.attachStale, s.attachedAt = false, s.generation
-	used := map[*site]map[string]map[string]struct{}{}
-	enter := func(t *site, driver string, names []string) {
-		if used[t] == nil {
-			used[t] = map[string]map[string]struct{}{}
-		}
-		if used[t][driver] == nil {
-			used[t][driver] = map[string]struct{}{}
-		}
-		for _, name := range names {
-			used[t][driver][name] = struct{}{}
+	for _, t := range s.nodes {
+		if s.attachStale || t.attachStale {
+			t.attachStale = false
+			s.countAttachedTo(t)
 		}
 	}
-	for c := range s.claiming {
-		for driver, names := range c.claims.needs.Attach {
-			for t := range c.sites {
-				if _, limited := s.attachLimit(t, driver); limited {
-					enter(t, driver, names)
+	if s.attachStale {
+		for _, v := range s.varieties {
+			for driver, d := range s.attached {
+				free := int64(plenty)
+				if limit, limited := v.offer.AttachLimits[driver]; limited {
+					free = int64(limit)
+				}
+				v.free, v.capacity = v.free.with(d, free), v.capacity.with(d, free)
+			}
+		}
+	}
+	s.attachStale = false
+}
+
+func (s *State) countAttachedTo(t *site) {
+	for driver, d := range s.attached {
+		limit, limited := s.attachLimit(t, driver)
+		if !limited {
+			t.free = t.free.with(d, plenty)
+			continue
+		}
+		used := map[string]struct{}{}
+		for c := range t.counts {
+			if c.claims != nil {
+				for _, name := range c.claims.needs.Attach[driver] {
+					used[name] = struct{}{}
 				}
 			}
 		}
+		for _, name := range s.volumes.Attached(t.name)[driver] {
+			used[name] = struct{}{}
+		}
+		t.free = t.free.with(d, int64(limit-len(used)))
 	}
-	for _, t := range s.nodes {
-		for driver, names := range s.volumes.Attached(t.name) {
-			enter(t, driver, names)
-		}
-		for driver, d := range s.attached {
-			free := int64(plenty)
-			if limit, limited := s.attachLimit(t, driver); limited {
-				free = int64(limit - len(used[t][driver]))
-			}
-			t.free = t.free.with(d, free)
-		}
-	}
-	for _, v := range s.varieties {
-		for driver, d := range s.attached {
-			free := int64(plenty)
-			if limit, limited := v.offer.AttachLimits[driver]; limited {
-				free = int64(limit)
-			}
-			v.free, v.capacity = v.free.with(d, free), v.capacity.with(d, free)
-		}
+}
+
+// recount has the node's volumes counted anew.
+func (s *State) recount(node string) {
+	if t := s.nodes[node]; t != nil {
+		t.attachStale = true
 	}
 }
 

@@ -366,3 +366,36 @@ func TestPrioritiesDecideForWhomIsBought(t *testing.T) {
 	upsert(t, s, nominated)
 	assert.Equal(t, "n1 by preemption", boughtFor(s.Plan(Options{}))["usual"])
 }
+
+// A large cluster in which one pod of five has a volume: one more pod comes with its claim, and the plan is made.
+func BenchmarkPlanWithVolumes(b *testing.B) {
+	s := NewState()
+	for i := range 5000 {
+		name := numbered("n", i)
+		s.SetNode(node(name, "a", "32", "64Gi", 1))
+		upsert(b, s, &storagev1.CSINode{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: storagev1.CSINodeSpec{Drivers: []storagev1.CSINodeDriver{
+			{Name: "disk.example.com", Allocatable: &storagev1.VolumeNodeResources{Count: ptr.To[int32](25)}}}}})
+		for k := range 30 {
+			p := pod(fmt.Sprintf("%s-%d", name, k), "1", "1Gi", onNode(name))
+			if k < 6 {
+				upsert(b, s, boundClaim(p.Namespace, p.Name, "a")...)
+				withClaim(p.Name)(p)
+			}
+			upsert(b, s, p)
+		}
+	}
+	s.SetOffers([]Offer{offer("o", "a", "32", "64Gi", 1)})
+	ns := pod("x", "1", "1Gi").Namespace
+	s.Plan(Options{SkipBound: true})
+	i := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		i++
+		name := fmt.Sprint("late-", i)
+		upsert(b, s, boundClaim(ns, name, "a")...)
+		upsert(b, s, pod(name, "4", "1Gi", withClaim(name)))
+		if plan := s.Plan(Options{SkipBound: true}); len(plan.Unschedulable) > 0 {
+			b.Fatal(plan.Unschedulable[0])
+		}
+	}
+}

@@ -34,8 +34,8 @@ func (k *packer) price(fair bool) {
 		for _, b := range k.sizes {
 			if b.takes.lots[lots[0].index] {
 				for i, r := range b.request {
-					if k.p.s.dims.isAttach(i) {
-						continue // most nodes have more than enough, at no price
+					if k.p.s.unpriced(i) {
+						continue
 					}
 					demand[i] += float64(r) * float64(b.count)
 				}

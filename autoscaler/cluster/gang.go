@@ -152,7 +152,7 @@ func (p *planning) incomplete(batches []*batch) map[gangID]string {
 	if have == nil {
 		return nil
 	}
-	for c := range p.s.claiming {
+	for c := range p.s.references.all {
 		if _, ok := have[c.claims.gang]; ok {
 			have[c.claims.gang] += c.bound()
 		}

@@ -18,6 +18,8 @@ type planning struct {
 	sold map[*variety]int
 	// holds are what pods take besides room, nil before any does.
 	holds *sessions
+	// expendable are the nodes with pods that give way to any other, nil before they are asked for.
+	expendable []*site
 	// left are the gangs that the plan leaves out, with the reason.
 	left map[gangID]string
 	// live are the tallies that the open batches ask for.

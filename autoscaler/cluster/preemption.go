@@ -1,6 +1,9 @@
 package cluster
 
 import (
+	"slices"
+	"strings"
+
 	corev1 "k8s.io/api/core/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 )
@@ -86,7 +89,7 @@ func (p *planning) overExpendable(b *batch) {
 	if _, held := p.held(b); held || expendable(b) || b.demand != nil || c.singly() || !p.s.priorities.preempts(c.sample) {
 		return
 	}
-	for _, t := range p.s.sites() {
+	for _, t := range p.withExpendable() {
 		if b.left() == 0 {
 			return
 		}
@@ -96,6 +99,24 @@ func (p *planning) overExpendable(b *batch) {
 		for b.left() > 0 && p.evictFor(t, b) {
 		}
 	}
+}
+
+// withExpendable are the nodes that have expendable pods, in the order of their names.
+func (p *planning) withExpendable() []*site {
+	if p.expendable == nil {
+		p.expendable = []*site{}
+		for _, c := range p.s.classes {
+			if c.priority >= expendableBelow {
+				continue
+			}
+			for t := range c.sites {
+				p.expendable = append(p.expendable, t)
+			}
+		}
+		slices.SortFunc(p.expendable, func(a, b *site) int { return strings.Compare(a.name, b.name) })
+		p.expendable = slices.Compact(p.expendable)
+	}
+	return p.expendable
 }
 
 // evictFor takes expendable pods off the site until there is room for one of the batch, and puts it there; it takes none off when

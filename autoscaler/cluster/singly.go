@@ -26,7 +26,9 @@ type sessions struct {
 	volumes   *volume.Reservations
 	devices   *device.Allocator
 	exclusive map[string]int
-	nodes     map[*site]device.Node
+	// running are the pods on nodes by the claim for one pod alone that they use, nil before it is asked for.
+	running map[string]int
+	nodes   map[*site]device.Node
 	// why is the last reason for which a pod had no place, for those that no offer takes.
 	why Reason
 }
@@ -121,20 +123,22 @@ func (b *batch) pod() *corev1.Pod {
 	return b.members[b.placed].pod
 }
 
-// users is how many pods that stay where they are use a claim.
+// users is how many pods that stay where they are use a claim for one pod alone.
 func (p *planning) users(claim string) int {
-	n := 0
-	for c := range p.s.claiming {
-		if !slices.Contains(c.claims.needs.Exclusive, claim) {
-			continue
-		}
-		for t, k := range c.sites {
-			if !t.absent {
-				n += k
+	s := p.session()
+	if s.running == nil {
+		s.running = map[string]int{}
+		for c := range p.s.references.all {
+			for _, name := range c.claims.needs.Exclusive {
+				for t, n := range c.sites {
+					if !t.absent {
+						s.running[name] += n
+					}
+				}
 			}
 		}
 	}
-	return n
+	return s.running[claim]
 }
 
 // deviceNode is the site as the allocator sees it.

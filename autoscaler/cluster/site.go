@@ -30,6 +30,9 @@ type site struct {
 	// daemons is what DaemonSets' pods will take on an expected node.
 	daemons vector
 
+	// attachStale is true when its volumes are to be counted anew.
+	attachStale bool
+
 	view   NodeView
 	sorted bool
 
@@ -73,7 +76,7 @@ func (t *site) unbound(m *member, s *State) {
 }
 
 func (t *site) changed(s *State) {
-	t.sorted = false
+	t.sorted, t.attachStale = false, true
 	t.view.LastPodChange = s.now
 	s.generation++
 }

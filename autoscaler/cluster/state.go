@@ -54,16 +54,13 @@ type State struct {
 	priorities     *priorities
 	gangs          gangs
 
-	volumes *volume.Catalog
-	devices *device.Catalog
-	// claiming are the classes that refer to other objects.
-	claiming map[*class]bool
-	// referred is true when what they refer to has changed, recount when so have the resources that devices stand behind.
-	referred, recount bool
-	// attached are the dimensions that count attached volumes, by driver. What is free in them was counted at a generation.
+	volumes    *volume.Catalog
+	devices    *device.Catalog
+	references references
+	// attached are the dimensions that count attached volumes, by driver. attachStale is true when all nodes and offers are to be
+	// counted anew.
 	attached    map[string]int
 	attachStale bool
-	attachedAt  uint64
 
 	namespaces map[string]labels.Set
 
@@ -84,7 +81,7 @@ func NewState() *State {
 		parked: map[string]map[*member]bool{}, filters: map[string]*filter{}, keys: map[string]bool{}, shapes: map[string]*shape{},
 		policies: map[string]Policy{}, daemons: map[types.NamespacedName]*appsv1.DaemonSet{}, runtimeClasses: map[string]*nodev1.RuntimeClass{},
 		priorities: newPriorities(), gangs: gangs{},
-		volumes: volume.NewCatalog(), devices: device.NewCatalog(), claiming: map[*class]bool{}, attached: map[string]int{}, namespaces: map[string]labels.Set{},
+		volumes: volume.NewCatalog(), devices: device.NewCatalog(), references: newReferences(), attached: map[string]int{}, namespaces: map[string]labels.Set{},
 	}
 }
 
@@ -228,7 +225,7 @@ func (s *State) leave(c *class) {
 	if c.members--; c.members == 0 {
 		delete(s.classes, c.key)
 		s.topology.drop(c)
-		delete(s.claiming, c)
+		s.references.drop(c)
 	}
 }
 
