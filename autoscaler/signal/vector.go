@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 )
 
 // Point is one series of an instant answer.
@@ -37,4 +38,20 @@ func (t *Tick) Vector(ctx context.Context, query string) ([]Point, error) {
 func Refused(err error) bool {
 	var refusal *refusedError
 	return errors.As(err, &refusal)
+}
+
+// LogVector asks a LogQL metric query that gives any number of series, as Vector does for PromQL.
+func (t *Tick) LogVector(ctx context.Context, query string) ([]Point, error) {
+	a, err := t.askLoki(ctx, "query", url.Values{"query": {query}})
+	if err != nil {
+		return nil, err
+	}
+	if a.kind != "vector" && a.kind != "scalar" {
+		return nil, fmt.Errorf("the query gives %s, not a vector; use a metric query such as rate or count_over_time", a.kind)
+	}
+	points := make([]Point, 0, len(a.points))
+	for _, p := range a.points {
+		points = append(points, Point{Labels: p.labels, Value: p.value})
+	}
+	return points, nil
 }

@@ -1,0 +1,8 @@
+package nodes
+
+import (
+	"context"
+	"time"
+)
+
+func (c *Controller) renew(ctx context.Context, now time.Time) {}

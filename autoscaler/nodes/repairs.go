@@ -1,0 +1,145 @@
+package nodes
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
+	"github.com/yagura-dev/yagura/autoscaler/cluster"
+	"github.com/yagura-dev/yagura/autoscaler/decision"
+	"github.com/yagura-dev/yagura/autoscaler/disruption"
+	"github.com/yagura-dev/yagura/autoscaler/provider"
+	"github.com/yagura-dev/yagura/autoscaler/repair"
+)
+
+// repair carries out what was decided about sick nodes. An attempt is written down before it is made, so that no leader makes it twice.
+func (c *Controller) repair(ctx context.Context, now time.Time) {
+	for _, name := range c.health.last.Recovered {
+		if k := c.world.claims[name]; k != nil {
+			c.edit(ctx, k, now, func(s *v1alpha1.NodeClaimStatus) { s.Repairs = nil })
+		}
+	}
+	for i := range c.health.last.Actions {
+		a := &c.health.last.Actions[i]
+		policy, k := c.world.policies[a.Policy], c.world.claims[a.Claim]
+		if policy == nil || k == nil || k.DeletionTimestamp != nil {
+			continue
+		}
+		if !applies(policy) {
+			c.tell.recommendRepair(policy, a)
+			continue
+		}
+		if a.Way != repair.Delete {
+			if why := c.refusal(a.Node); why != "" && policy.Spec.Disruption.TerminationGracePeriod == nil && a.Way == repair.Surge {
+				c.tell.act(policy.Name, decision.Held, "DoNotDisrupt", fmt.Sprintf("Held: node %s is sick, and %s asks for it to be left alone", a.Node, why))
+				continue
+			}
+		}
+		attempt := v1alpha1.RepairAttempt{Step: a.Step, Rule: a.Rule, At: metav1.NewTime(now), Message: a.Message}
+		noted := c.edit(ctx, k, now, func(s *v1alpha1.NodeClaimStatus) { s.Repairs = append(s.Repairs, attempt) })
+		if noted == nil {
+			continue // written by somebody else meanwhile: decided anew
+		}
+		c.tell.repaired(c, policy, a)
+		switch {
+		case a.Step != v1alpha1.RepairReplace:
+			c.mend(ctx, policy, noted, a)
+		case a.Way == repair.Delete:
+			c.discard(ctx, noted, false)
+		case a.Way == repair.Force:
+			c.discard(ctx, noted, true)
+		default:
+			c.replaceSick(ctx, policy, noted, a, now)
+		}
+	}
+}
+
+// edit writes a part of a claim's status, and returns nil when that failed.
+func (c *Controller) edit(ctx context.Context, k *v1alpha1.NodeClaim, now time.Time, edit func(*v1alpha1.NodeClaimStatus)) *v1alpha1.NodeClaim {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	noted, err := c.deps.Keeper.Edit(ctx, k, edit)
+	if err != nil {
+		c.couldNot(err, "write the status of a claim", k.Name)
+		return nil
+	}
+	c.world.setClaim(noted, now)
+	return noted
+}
+
+// mend has the provider take a step on a machine. The loop does not wait for it.
+func (c *Controller) mend(ctx context.Context, policy *v1alpha1.NodePolicy, k *v1alpha1.NodeClaim, a *repair.Action) {
+	repairer, ok := c.deps.Providers[k.Spec.Provider].(provider.Repairer)
+	if !ok {
+		return
+	}
+	step, node := a.Step, a.Node
+	c.background.Go(func() {
+		ctx, cancel := context.WithTimeout(ctx, time.Duration(c.cfg.ProviderTimeout))
+		defer cancel()
+		err := repairer.Repair(ctx, k, step)
+		if err == nil {
+			c.deps.Metrics.steps.WithLabelValues(string(step), "begun").Inc()
+			return
+		}
+		c.deps.Metrics.steps.WithLabelValues(string(step), "failed").Inc()
+		c.deps.Logger.Warn("a step of repair failed", "node", node, "step", step, "err", err)
+		c.events.add(regardingClaim(k), corev1.EventTypeWarning, "RepairFailed", fmt.Sprintf("%s of node %s failed: %v", step, node, err))
+	})
+}
+
+// discard deletes a claim without a drain: of a machine that never took pods, or by force, of one that answers nobody.
+func (c *Controller) discard(ctx context.Context, k *v1alpha1.NodeClaim, force bool) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	if force {
+		after, err := c.deps.Keeper.Drained(ctx, k, "Unreachable", "the node answers nobody: there is nothing to be drained")
+		if err != nil {
+			c.couldNot(err, "give a node back", k.Name)
+			return
+		}
+		c.world.setClaim(after, c.deps.Clock.Now())
+		c.deps.Metrics.steps.WithLabelValues(string(v1alpha1.RepairReplace), "begun").Inc()
+		return
+	}
+	if err := c.deps.Keeper.Delete(ctx, k); client.IgnoreNotFound(err) != nil {
+		c.couldNot(err, "give a node back", k.Name)
+		return
+	}
+	c.deps.Metrics.steps.WithLabelValues(string(v1alpha1.RepairReplace), "begun").Inc()
+}
+
+// replaceSick begins the replacement of a node that is sick and still answers: what takes its place comes first.
+func (c *Controller) replaceSick(ctx context.Context, policy *v1alpha1.NodePolicy, k *v1alpha1.NodeClaim, a *repair.Action, now time.Time) {
+	outcome := c.world.state.Simulate(cluster.Removal{Nodes: []string{a.Node}, Buy: true, MaxPrice: noPrice, MaxNew: 3})
+	if !outcome.Feasible {
+		c.tell.act(policy.Name, decision.Held, "NoReplacement", fmt.Sprintf("Held: node %s is sick and cannot be replaced: pod %s would have no place: %s", a.Node, outcome.Blocking, outcome.Reason))
+		return
+	}
+	m := &disruption.Move{Reason: v1alpha1.DisruptUnhealthy, Policy: policy.Name, Remove: []string{a.Node}, Create: outcome.Create, Place: outcome.Moves,
+		Saving: outcome.Saving, Code: a.Code, Message: a.Message}
+	if c.mixed(m) {
+		c.tell.act(policy.Name, decision.Held, "OtherPolicy", fmt.Sprintf("Held: node %s is sick, and its pods would need a node of another policy", a.Node))
+		return
+	}
+	c.begin(ctx, m, now)
+	c.deps.Metrics.steps.WithLabelValues(string(v1alpha1.RepairReplace), "begun").Inc()
+}
+
+// mixed reports whether a move would buy under more than one policy, or another one than its own. One purchase is charged to one ledger.
+func (c *Controller) mixed(m *disruption.Move) bool {
+	for i := range m.Create {
+		if m.Create[i].Offer.Policy != m.Policy {
+			return true
+		}
+	}
+	return false
+}
+
+// noPrice is no bound.
+const noPrice = 1e18
