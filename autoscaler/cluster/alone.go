@@ -130,9 +130,12 @@ func (p *planning) exchange(t *site, v *variety) {
 	t.variety, t.node, t.shape, t.domains = v, v.node, v.shape, nil
 }
 
-// suitsAll says whether a node of the variety takes all classes that are on the site.
+// suitsAll says whether a node of the variety takes all classes that are on the site. What pods hold there besides room they would not
+// find again.
 func (p *planning) suitsAll(v *variety, t *site) bool {
-	return !slices.ContainsFunc(p.log, func(st step) bool { return st.site == t && st.class.filter.on(v.shape, v.node) != passes })
+	return !slices.ContainsFunc(p.log, func(st step) bool {
+		return st.site == t && (st.hold != nil || st.class.filter.on(v.shape, v.node) != passes)
+	})
 }
 
 // sameDomains says whether a node of the variety would be in the same domains as the site.

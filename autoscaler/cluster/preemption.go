@@ -123,7 +123,7 @@ func (p *planning) withExpendable() []*site {
 // that is not enough.
 func (p *planning) evictFor(t *site, b *batch) bool {
 	mark := len(p.log)
-	for p.room(t, b.class) == 0 {
+	for p.room(t, b.class) == 0 || !p.allows(t, b.class) {
 		victim := p.lowest(t)
 		if victim == nil {
 			p.rewind(mark)

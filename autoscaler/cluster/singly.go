@@ -219,8 +219,21 @@ func (p *planning) buySingly(b *batch, o Options) {
 func (p *planning) trial(v *variety, b *batch) int {
 	mark := len(p.log)
 	t := &site{index: p.s.nextSite + int32(len(p.bought)), name: "trial", node: v.node, shape: v.shape, free: v.free.clone(), variety: v}
+	var entered []*tally
+	for _, y := range p.live {
+		if y.scope == nil || !y.scope.includes(t) {
+			continue
+		}
+		if d := p.s.domain(t, y); d != nowhere && y.domains[d] == 0 && !y.extra[d] {
+			y.expect(d)
+			entered = append(entered, y)
+		}
+	}
 	n := p.putSingly(t, b, min(b.left(), trialPods))
 	p.rewind(mark)
+	for _, y := range entered {
+		delete(y.extra, p.s.domain(t, y))
+	}
 	delete(p.session().nodes, t)
 	return n
 }
