@@ -60,19 +60,24 @@ func (p *planning) refusal(b *batch, v *variety) Reason {
 	case unreachable:
 		return Reason{Code: reasonVolume, Message: "the pod's volumes cannot be reached from there"}
 	}
+	request := c.request
 	if c.singly() {
-		if reason, ok := p.refusalSingly(b, v); ok {
-			return reason
-		}
-	} else if d := v.free.short(c.request); d >= 0 {
+		request = p.asked(c, v.offer.Allocatable)
+	}
+	if d := v.free.short(request); d >= 0 {
 		if p.s.dims.isAttach(d) {
 			return Reason{Code: reasonVolumeLimit, Message: "the pod's volumes are more than can be attached there"}
 		}
 		why := ""
-		if v.capacity.at(d) >= c.request.at(d) {
+		if v.capacity.at(d) >= request.at(d) {
 			why = " besides its DaemonSets' pods"
 		}
 		return Reason{Code: reasonResources, Message: fmt.Sprintf("the pod requests more %s than it has%s", p.s.dims.names[d], why)}
+	}
+	if c.singly() {
+		if reason, ok := p.refusalSingly(b, v); ok {
+			return reason
+		}
 	}
 	if !v.offer.Available {
 		why := v.offer.Unavailable

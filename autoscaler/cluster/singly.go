@@ -157,23 +157,28 @@ func (p *planning) deviceNode(t *site) device.Node {
 	return n
 }
 
-// roomSingly is room for a class that is placed one at a time: what devices stand behind is not asked of a node that has none of it, and
-// drivers must be there.
+// roomSingly is room for a class that is placed one at a time.
 func (p *planning) roomSingly(t *site, c *class) int {
-	request := c.request
-	if c.claims.devices {
-		request = request.clone()
-		allocatable := p.deviceNode(t).Node.Status.Allocatable
-		for d := fixedDims; d < len(request); d++ {
-			if q := allocatable[p.s.dims.names[d]]; request[d] > 0 && q.IsZero() && p.s.devices.Backs(p.s.dims.names[d]) {
-				request[d] = 0
-			}
-		}
-	}
-	if !t.free.fits(request) {
+	if !t.free.fits(p.asked(c, p.deviceNode(t).Node.Status.Allocatable)) {
 		return 0
 	}
 	return 1
+}
+
+// asked is what a pod of the class asks of a node with so much of everything: what devices can stand behind is not asked of one that
+// has none of it.
+func (p *planning) asked(c *class, allocatable corev1.ResourceList) vector {
+	request := c.request
+	for d := fixedDims; d < len(request); d++ {
+		if q := allocatable[p.s.dims.names[d]]; request[d] == 0 || !q.IsZero() || !p.s.devices.Backs(p.s.dims.names[d]) {
+			continue
+		}
+		if &request[0] == &c.request[0] {
+			request = request.clone()
+		}
+		request[d] = 0
+	}
+	return request
 }
 
 // trialPods bounds how many pods of a batch are tried on an offer to see what it is worth.
