@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/common/model"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/yagura-dev/yagura/autoscaler/provider/clusterapi"
 	"github.com/yagura-dev/yagura/autoscaler/provider/external"
 	"github.com/yagura-dev/yagura/autoscaler/provider/kwok"
 )
@@ -29,6 +30,8 @@ type Instance struct {
 	Kwok *kwok.Config `json:"kwok,omitempty"`
 	// External is a server of cluster-autoscaler's external gRPC protocol.
 	External *external.Config `json:"external,omitempty"`
+	// ClusterAPI are the MachineDeployments and MachinePools of a cluster that Cluster API manages.
+	ClusterAPI *clusterapi.Config `json:"clusterapi,omitempty"`
 }
 
 // DefaultConfig has no provider.
@@ -60,6 +63,9 @@ func (i Instance) kinds() map[string]func() error {
 	}
 	if i.External != nil {
 		out["external"] = i.External.Validate
+	}
+	if i.ClusterAPI != nil {
+		out["clusterapi"] = i.ClusterAPI.Validate
 	}
 	return out
 }

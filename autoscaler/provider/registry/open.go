@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/http"
 	"slices"
 	"time"
 
@@ -14,11 +13,14 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/clock"
+	clusterv1 "sigs.k8s.io/cluster-api/api/core/v1beta2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/provider"
+	"github.com/yagura-dev/yagura/autoscaler/provider/clusterapi"
 	"github.com/yagura-dev/yagura/autoscaler/provider/external"
 	"github.com/yagura-dev/yagura/autoscaler/provider/kwok"
 )
@@ -102,6 +104,18 @@ func (o *opener) open(name string, i Instance) (provider.Provider, error) {
 		}
 		o.registry.closers = append(o.registry.closers, p.Close)
 		return p, nil
+	case i.ClusterAPI != nil:
+		config := o.deps.REST
+		if path := i.ClusterAPI.Kubeconfig; path != "" {
+			if config, err = clientcmd.BuildConfigFromFlags("", path); err != nil {
+				return nil, fmt.Errorf("clusterapi.kubeconfig: %w", err)
+			}
+		}
+		management, err := o.connect(config, clusterv1.AddToScheme)
+		if err != nil {
+			return nil, err
+		}
+		return clusterapi.New(name, *i.ClusterAPI, clusterapi.Dependencies{Management: management, Workload: c, Clock: o.deps.Clock, Logger: logger}), nil
 	}
 	return nil, errors.New("no kind of provider is set")
 }
@@ -111,32 +125,29 @@ func (o *opener) client() (client.Client, error) {
 	if o.shared != nil {
 		return o.shared, nil
 	}
-	c, transport, err := connect(o.deps.REST, corev1.AddToScheme, v1alpha1.AddToScheme)
-	if err != nil {
-		return nil, err
-	}
-	o.registry.closers = append(o.registry.closers, func() { utilnet.CloseIdleConnectionsFor(transport.Transport) })
+	c, err := o.connect(o.deps.REST, corev1.AddToScheme, v1alpha1.AddToScheme)
 	o.shared = c
-	return c, nil
+	return c, err
 }
 
 // connect makes a client of its own, which the server's priorities bound, and not a rate of the client's own.
-func connect(config *rest.Config, schemes ...func(*runtime.Scheme) error) (client.Client, *http.Client, error) {
+func (o *opener) connect(config *rest.Config, schemes ...func(*runtime.Scheme) error) (client.Client, error) {
 	config = rest.CopyConfig(config)
 	config.QPS, config.RateLimiter = -1, nil
 	scheme := runtime.NewScheme()
 	for _, add := range schemes {
 		if err := add(scheme); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	transport, err := rest.HTTPClientFor(config)
 	if err != nil {
-		return nil, nil, fmt.Errorf("connect to the cluster: %w", err)
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
+	o.registry.closers = append(o.registry.closers, func() { utilnet.CloseIdleConnectionsFor(transport.Transport) })
 	c, err := client.New(config, client.Options{Scheme: scheme, HTTPClient: transport})
 	if err != nil {
-		return nil, nil, fmt.Errorf("connect to the cluster: %w", err)
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
 	}
-	return c, transport, nil
+	return c, nil
 }
