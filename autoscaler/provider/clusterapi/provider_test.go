@@ -86,7 +86,7 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	t.Cleanup(func() { utilnet.CloseIdleConnectionsFor(transport.Transport) })
 	w.wire.RoundTripper = transport.Transport
-	w.through, err = client.New(config, client.Options{Scheme: c.Scheme(), HTTPClient: &http.Client{Transport: w.wire}})
+	w.through, err = client.New(config, client.Options{Scheme: c.Scheme(), Mapper: c.RESTMapper(), HTTPClient: &http.Client{Transport: w.wire}})
 	require.NoError(t, err)
 	w.create(w.deployment("workers"))
 	w.group = "MachineDeployment/" + w.namespace + "/workers"

@@ -1,8 +1,12 @@
 package providertest
 
 import (
+	"context"
+	"net/http"
 	"os"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,10 +19,6 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
-
-	"time"
-
-	"context"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1/crd"
@@ -36,25 +36,56 @@ func Cluster(t *testing.T, add ...func(*runtime.Scheme) error) (*rest.Config, cl
 		}
 		t.Skip(message)
 	}
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.client == nil {
+		require.NoError(t, shared.connect(t, path, add))
+	}
+	transport := shared.transport
+	t.Cleanup(func() { utilnet.CloseIdleConnectionsFor(transport) })
+	return rest.CopyConfig(shared.config), shared.client
+}
+
+// shared is one connection for all tests of a process: what the server can do is found out once.
+var shared connection
+
+type connection struct {
+	sync.Mutex
+	config    *rest.Config
+	client    client.Client
+	transport http.RoundTripper
+}
+
+func (s *connection) connect(t *testing.T, path string, add []func(*runtime.Scheme) error) error {
 	config, err := clientcmd.BuildConfigFromFlags("", path)
-	require.NoError(t, err)
+	if err != nil {
+		return err
+	}
 	config.QPS = -1
 	scheme := runtime.NewScheme()
 	for _, add := range append(add, clientgoscheme.AddToScheme, v1alpha1.AddToScheme) {
-		require.NoError(t, add(scheme))
+		if err := add(scheme); err != nil {
+			return err
+		}
 	}
-	transport, err := rest.HTTPClientFor(config)
-	require.NoError(t, err)
-	t.Cleanup(func() { utilnet.CloseIdleConnectionsFor(transport.Transport) })
-	c, err := client.New(config, client.Options{Scheme: scheme, HTTPClient: transport})
-	require.NoError(t, err)
+	through, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return err
+	}
+	c, err := client.New(config, client.Options{Scheme: scheme, HTTPClient: through})
+	if err != nil {
+		return err
+	}
 	manifests, err := crd.Manifests()
-	require.NoError(t, err)
+	if err != nil {
+		return err
+	}
 	Install(t, c, manifests...)
-	require.NoError(t, wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+	err = wait.PollUntilContextTimeout(t.Context(), 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
 		return c.List(ctx, &v1alpha1.NodeClaimList{}) == nil, nil
-	}))
-	return config, c
+	})
+	s.config, s.client, s.transport = config, c, through.Transport
+	return err
 }
 
 // Install creates objects from YAML, one document each; those that are there already are left as they are.
