@@ -95,7 +95,7 @@ func otherVersion(t *template, n *Node) string {
 // otherImage compares what was asked for: what a provider makes of a name is in terms of its own.
 func otherImage(t *template, n *Node) string {
 	if n.Claim != nil && t.Image != "" && n.Claim.Spec.Image != t.Image {
-		return fmt.Sprintf("its image is %s, not %s", orNone(n.Claim.Spec.Image), t.Image)
+		return fmt.Sprintf("its image is %s, not %q", orNone(n.Claim.Spec.Image), t.Image)
 	}
 	return ""
 }

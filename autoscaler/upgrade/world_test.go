@@ -2,6 +2,7 @@ package upgrade_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -152,3 +153,16 @@ func ready(n *upgrade.Node) (time.Time, bool) {
 func ptr[T any](v T) *T { return &v }
 
 func span(d time.Duration) metav1.Duration { return metav1.Duration{Duration: d} }
+
+type disruptionMove = disruption.Move
+
+func nan() float64 { return math.NaN() }
+
+// requires adds a requirement, as if nodes had been made with it.
+func (w *world) requires(key string, op corev1.NodeSelectorOperator, values ...string) {
+	p := w.in.Policy
+	p.Spec.Requirements = append(p.Spec.Requirements, corev1.NodeSelectorRequirement{Key: key, Operator: op, Values: values})
+	for i := range w.in.Nodes {
+		w.in.Nodes[i].Claim.Spec.TemplateHash = w.hash()
+	}
+}
