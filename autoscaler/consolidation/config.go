@@ -10,7 +10,7 @@ import (
 // Config bounds what consolidation does, for all policies. What belongs to one policy is in NodePolicy.
 type Config struct {
 	// Horizon is how long a saving is counted on before the load is another one: a move must save within it what its evictions
-	// cost. Shorter means fewer evictions.
+	// cost. Shorter means fewer evictions. The default is where a day's replay saves what Karpenter's policy saves, see TestDay.
 	Horizon metav1.Duration `json:"horizon"`
 	// CoolDown is how long after nodes were bought for pods nothing but empty nodes is given back: load that grows takes up the
 	// room that it finds.
@@ -37,7 +37,7 @@ type Config struct {
 func DefaultConfig() Config {
 	minutes := func(n int) metav1.Duration { return metav1.Duration{Duration: time.Duration(n) * time.Minute} }
 	return Config{
-		Horizon: minutes(60), CoolDown: minutes(10), Hold: minutes(15), Retry: minutes(10), Recheck: minutes(1), Overlap: minutes(5),
+		Horizon: minutes(75), CoolDown: minutes(3), Hold: minutes(15), Retry: minutes(10), Recheck: minutes(1), Overlap: minutes(5),
 		MaxBatch: 32, MaxSimulations: 2000, MaxSimulatedPods: 100_000, SpotAlternatives: 15,
 	}
 }

@@ -1,6 +1,7 @@
 package consolidation_test
 
 import (
+	"flag"
 	"fmt"
 	"testing"
 	"time"
@@ -60,19 +61,41 @@ func oursWith(config consolidation.Config) consolidator {
 }
 
 func (a account) String() string {
-	return fmt.Sprintf("cost %.2f (%.3f of the bound %.2f), %d evictions (%d without room at once), %d nodes removed, %d replaced, %d rolled back, %d bought, %d like for like, at most %d nodes and %d pods; %d decisions, %d simulations, %s planning, slowest %s",
-		a.cost, a.cost/a.bound, a.bound, a.evictions, a.homeless, a.removed, a.replaced, a.rolledBack, a.bought, a.likeForLike, a.peakNodes, a.peakPods,
+	return fmt.Sprintf("cost %.2f (%.3f of the bound %.2f), %d evictions (%d without room at once), %d nodes removed, %d replaced, %d rolled back after %d evictions, %d bought, %d like for like, at most %d nodes and %d pods; %d decisions, %d simulations, %s planning, slowest %s",
+		a.cost, a.cost/a.bound, a.bound, a.evictions, a.homeless, a.removed, a.replaced, a.rolledBack, a.wasted, a.bought, a.likeForLike, a.peakNodes, a.peakPods,
 		a.decisions, a.simulations, a.planning.Round(time.Millisecond), a.slowest.Round(time.Millisecond))
 }
 
+var (
+	daySeed      = flag.Uint64("day.seed", 1, "of the load of TestDay")
+	dayWorkloads = flag.Int("day.workloads", 80, "of TestDay")
+)
+
+// TestDay lives the same day three times: with nobody who consolidates, with Decide, and with the yardstick. Figures go to the log.
 func TestDay(t *testing.T) {
-	const seed, workloads = 1, 150
+	t.Logf("seed %d", *daySeed)
 	after := 5 * time.Minute
-	run := func(c consolidator) account { return newDay(t, seed, workloads, after).live(c, seed) }
+	run := func(c consolidator) account { return newDay(t, *daySeed, *dayWorkloads, after).live(c, *daySeed) }
 	none := run(func(*day) {})
-	t.Logf("without:   %s", none)
+	t.Logf("nobody:    %s", none)
 	we := run(ours())
 	t.Logf("ours:      %s", we)
 	they := run(karpenter{after}.consolidate)
 	t.Logf("yardstick: %s", they)
+	t.Logf("%.0f%% of its evictions for %.1f%% of its saving", 100*float64(we.evictions)/float64(they.evictions), 100*(none.cost-we.cost)/(none.cost-they.cost))
+	if we.likeForLike > 0 {
+		t.Errorf("%d nodes were swapped like for like", we.likeForLike)
+	}
+	if we.homeless > 0 {
+		t.Errorf("%d pods were evicted without somewhere to go", we.homeless)
+	}
+	if saved, should := none.cost-we.cost, none.cost-they.cost; saved < 0.95*should {
+		t.Errorf("%.2f saved, the yardstick saves %.2f", saved, should)
+	}
+	if 2*we.evictions > they.evictions {
+		t.Errorf("%d evictions, the yardstick needs %d", we.evictions, they.evictions)
+	}
+	if we.cost > 1.15*we.bound {
+		t.Errorf("%.3f of the lower bound", we.cost/we.bound)
+	}
 }

@@ -46,7 +46,7 @@ type account struct {
 	cost, bound float64
 	// evictions are pods moved by the consolidator, homeless those of them that found no room at once.
 	evictions, homeless                   int
-	removed, replaced, bought, rolledBack int
+	removed, replaced, bought, rolledBack, wasted int
 	likeForLike                           int
 	waited                                time.Duration
 	peakNodes, peakPods, pods             int
@@ -346,9 +346,10 @@ func (d *day) drain(nodes []string) {
 
 // empty is false when the move was rolled back.
 func (d *day) empty(name string, pods []*placed) bool {
-	for _, p := range pods {
+	for i, p := range pods {
 		if d.check != nil && !d.check(name) {
 			d.account.rolledBack++
+			d.account.wasted += i
 			m := d.machines[name]
 			m.node.Leaving = false
 			d.state.SetNode(m.node)
