@@ -68,7 +68,7 @@ func (a account) String() string {
 
 var (
 	daySeed      = flag.Uint64("day.seed", 1, "of the load of TestDay")
-	dayWorkloads = flag.Int("day.workloads", 80, "of TestDay")
+	dayWorkloads = flag.Int("day.workloads", 50, "of TestDay")
 )
 
 // TestDay lives the same day three times: with nobody who consolidates, with Decide, and with the yardstick. Figures go to the log.
