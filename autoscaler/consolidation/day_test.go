@@ -45,14 +45,14 @@ type account struct {
 	// cost is money for all nodes, bound what could not be gone below, both over the day.
 	cost, bound float64
 	// evictions are pods moved by the consolidator, homeless those of them that found no room at once.
-	evictions, homeless                   int
+	evictions, homeless                           int
 	removed, replaced, bought, rolledBack, wasted int
-	likeForLike                           int
-	waited                                time.Duration
-	peakNodes, peakPods, pods             int
-	planning                              time.Duration
-	decisions, simulations                int
-	slowest                               time.Duration
+	likeForLike                                   int
+	waited                                        time.Duration
+	peakNodes, peakPods, pods                     int
+	planning                                      time.Duration
+	decisions, simulations                        int
+	slowest                                       time.Duration
 }
 
 type workload struct {
