@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -155,6 +156,81 @@ func BenchmarkDiverse(b *testing.B) {
 			}
 			b.ReportMetric(float64(count)*float64(b.N)/b.Elapsed().Seconds(), "pods/s")
 			b.ReportMetric(plan.Cost.After/resourceBound(pods), "of-bound")
+		})
+	}
+}
+
+// largeState is nodes with pods of a few hundred workloads, half of which are spread over zones and kept apart on nodes. Most nodes
+// are nearly full.
+func largeState(t testing.TB, nodes, perNode int) *State {
+	s := NewState()
+	for i := range nodes {
+		s.SetNode(node(numbered("node", i), fmt.Sprintf("zone-%d", i%3), "16", "64Gi", 0.5))
+	}
+	for i := range nodes * perNode {
+		w := (i/nodes)*10 + i%10
+		upsert(t, s, workloadPod(w, i, onNode(numbered("node", i%nodes))))
+	}
+	return s
+}
+
+func workloadPod(w, i int, options ...podOption) *corev1.Pod {
+	app := fmt.Sprintf("app-%d", w)
+	options = append(options, labelled("app", app))
+	if w%2 == 0 {
+		options = append(options, spreadOver(corev1.LabelTopologyZone, 5, "app", app))
+	}
+	if w%4 == 1 {
+		options = append(options, apartFrom(corev1.LabelHostname, "app", app))
+	}
+	return pod(numbered(app, i), fmt.Sprintf("%dm", 100+(w*37)%700), fmt.Sprintf("%dMi", 128+(w*91)%2048), options...)
+}
+
+func BenchmarkLargeState(b *testing.B) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	s := largeState(b, 5000, 30)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	s.SetOffers(diverseOffers())
+	for name, count := range map[string]int{"10 pods": 10, "1000 pods": 1000} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			var plan Plan
+			i := 0
+			for b.Loop() {
+				pods := make([]*corev1.Pod, count)
+				for j := range pods {
+					i++
+					pods[j] = workloadPod(j%300, 1000000+i)
+					upsert(b, s, pods[j])
+				}
+				plan = s.Plan(Options{})
+				for _, p := range pods {
+					s.Delete(p)
+				}
+			}
+			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "MB-state")
+			b.ReportMetric(float64(len(plan.Create)), "nodes")
+			b.ReportMetric(float64(len(plan.Unschedulable)), "without-place")
+		})
+	}
+}
+
+func BenchmarkSimulate(b *testing.B) {
+	s := largeState(b, 1000, 15)
+	s.SetOffers(diverseOffers())
+	names := s.Nodes()
+	for name, r := range map[string]Removal{"remove": {}, "replace": {Buy: true, MaxNew: 1, MaxPrice: 0.5}} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				r.Nodes = names[i%len(names) : i%len(names)+1]
+				s.Simulate(r)
+				i++
+			}
 		})
 	}
 }
