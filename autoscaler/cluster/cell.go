@@ -237,7 +237,7 @@ func (p *planning) reserve(b *batch, cell, n int) {
 func (p *planning) count(c *class, cl *cell, n int) {
 	for _, list := range [][]*tally{c.relation.adds, c.relation.carries} {
 		for _, y := range list {
-			if y.keyID == hostnameKey || y.generation != p.s.generation {
+			if y.keyID == hostnameKey || !y.holds(p.s) {
 				continue
 			}
 			if d := cl.domain(y); d != nowhere && (y.scope == nil || y.domains[d] > 0 || y.offered[d]) {

@@ -304,6 +304,7 @@ func (s *State) countAttached() {
 		}
 	}
 	if s.attachStale {
+		s.stock = nil // what they have room for changes
 		for _, v := range s.varieties {
 			for driver, d := range s.attached {
 				free := int64(plenty)

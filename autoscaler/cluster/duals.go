@@ -2,7 +2,7 @@ package cluster
 
 import (
 	"math"
-	"strconv"
+	"slices"
 )
 
 // price finds dual prices: what one unit of each resource costs where pods can be, when every node is full. Lots that take the same
@@ -41,7 +41,7 @@ func (k *packer) price(fair bool) {
 				}
 			}
 		}
-		prices := dualPrices(demand, lots, fair)
+		prices := k.dualPrices(demand, name, lots, fair)
 		for _, l := range lots {
 			l.prices = prices
 		}
@@ -62,23 +62,31 @@ func (k *packer) price(fair bool) {
 const moreDemand = 1.2
 
 // dualPrices solves the program for one group of lots, with resources in units of what is asked for in all.
-func dualPrices(demand []float64, lots []*lot, fair bool) []float64 {
+func (k *packer) dualPrices(demand []float64, name string, lots []*lot, fair bool) []float64 {
 	var dims []int
 	for i, d := range demand {
 		if d > 0 {
 			dims = append(dims, i)
 		}
 	}
-	rows, limits := rowsOf(demand, dims, lots)
-	gain := make([]float64, len(dims))
+	rows := k.frontier(name, lots)
+	scaled, limits, gain := make([][]float64, len(rows)), make([]float64, len(rows)), make([]float64, len(dims))
+	for i, row := range rows {
+		scaled[i], limits[i] = make([]float64, len(dims)), 1
+		for j, d := range dims {
+			if d < len(row) {
+				scaled[i][j] = row[d] / demand[d]
+			}
+		}
+	}
 	for j := range gain {
 		gain[j] = 1
 	}
-	sum, n := maximize(gain, rows, limits), 1.0
+	sum, n := maximize(gain, scaled, limits), 1.0
 	if fair {
 		for j := range gain {
 			gain[j] = moreDemand
-			for i, x := range maximize(gain, rows, limits) {
+			for i, x := range maximize(gain, scaled, limits) {
 				sum[i] += x
 			}
 			gain[j] = 1
@@ -92,26 +100,37 @@ func dualPrices(demand []float64, lots []*lot, fair bool) []float64 {
 	return prices
 }
 
-// rowsOf is one constraint for each different room among the lots, the cheapest of its kind.
-func rowsOf(demand []float64, dims []int, lots []*lot) (rows [][]float64, limits []float64) {
-	cheapest := map[string]int{}
-	var key []byte
+// frontier is what a unit of money buys in each lot of a group, without the lots that others surpass in everything. It is kept for as
+// long as the lots are sold.
+func (k *packer) frontier(name string, lots []*lot) [][]float64 {
+	if f, ok := k.frontiers[name]; ok {
+		return f
+	}
+	var rows [][]float64
 	for _, l := range lots {
-		key = key[:0]
-		for _, d := range dims {
-			key = strconv.AppendInt(append(key, ','), l.free.at(d), 36)
+		row := make([]float64, len(l.free))
+		for d := range l.free {
+			row[d] = float64(max(0, l.free[d])) / max(l.price, 1e-9)
 		}
-		price := max(l.price, 1e-9)
-		if i, ok := cheapest[string(key)]; ok {
-			limits[i] = min(limits[i], price)
+		if slices.ContainsFunc(rows, func(other []float64) bool { return surpasses(other, row) }) {
 			continue
 		}
-		cheapest[string(key)] = len(rows)
-		row := make([]float64, len(dims))
-		for j, d := range dims {
-			row[j] = float64(max(0, l.free.at(d))) / demand[d]
-		}
-		rows, limits = append(rows, row), append(limits, price)
+		rows = slices.DeleteFunc(rows, func(other []float64) bool { return surpasses(row, other) })
+		rows = append(rows, row)
 	}
-	return rows, limits
+	if k.frontiers == nil {
+		k.frontiers = map[string][][]float64{}
+	}
+	k.frontiers[name] = rows
+	return rows
+}
+
+// surpasses says whether a offers at least as much as b of everything.
+func surpasses(a, b []float64) bool {
+	for d, x := range b {
+		if x > 0 && (d >= len(a) || a[d] < x) {
+			return false
+		}
+	}
+	return true
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"slices"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,6 +17,8 @@ type variety struct {
 	shape *shape
 	// free is what is allocatable less what DaemonSets' pods take, daemons what they take.
 	free, daemons vector
+	// index is its place in the order of prices.
+	index int
 	// bounded is true when stock or limits may forbid it.
 	bounded bool
 	// capacity is what limits are charged with.
@@ -43,6 +46,10 @@ func (s *State) refreshOffers() {
 	slices.SortStableFunc(s.varieties, func(a, b *variety) int {
 		return cmp.Or(cmp.Compare(a.offer.PricePerHour, b.offer.PricePerHour), compareID(a.offer, b.offer))
 	})
+	for i, v := range s.varieties {
+		v.index = i
+	}
+	s.stock = nil
 	for _, t := range s.nodes {
 		if t.daemons != nil {
 			t.free = t.free.take(t.daemons, -1)
@@ -57,6 +64,63 @@ func (s *State) refreshOffers() {
 	if s.shapesStale { // a DaemonSet looked at a label for the first time
 		s.refreshOffers()
 	}
+}
+
+// stock is varieties that differ in nothing but their price: they have equal room, pass the same filters and are in the same domains.
+type stock struct {
+	// varieties come by rising price.
+	varieties []*variety
+	// room numbers what they have room for, under expanders that treat them alike.
+	room int
+	rank int
+}
+
+// stocked groups the varieties.
+func (s *State) stocked() []*stock {
+	if s.stock != nil && !s.topology.widened {
+		return s.stock
+	}
+	s.topology.widened = false
+	rooms, byKey := map[string]int{}, map[string]*stock{}
+	s.stock = make([]*stock, 0, len(s.varieties))
+	keys := sortedKeys(s.topology.keys)
+	var key []byte
+	for _, v := range s.varieties {
+		if !v.offer.Available {
+			continue
+		}
+		rank, zone := 0, ""
+		switch s.policies[v.offer.Policy].Expander {
+		case byPriority:
+			rank = v.offer.Rank
+		case balanced:
+			zone = v.offer.Policy + "/" + v.offer.Zone
+		}
+		key = key[:0]
+		for _, n := range v.free {
+			key = strconv.AppendInt(append(key, ','), n, 36)
+		}
+		key = strconv.AppendInt(append(key, '/'), int64(v.offer.Weight), 10)
+		key = strconv.AppendInt(append(key, '/'), int64(rank), 10)
+		key = append(append(key, '/'), zone...)
+		room, ok := rooms[string(key)]
+		if !ok {
+			room = len(rooms)
+			rooms[string(key)] = room
+		}
+		key = strconv.AppendInt(append(key, '#'), int64(v.shape.id), 10)
+		for _, k := range keys {
+			key = strconv.AppendInt(append(key, '@'), int64(s.topology.domainIn(v.node.Labels, k)), 10)
+		}
+		g := byKey[string(key)]
+		if g == nil {
+			g = &stock{room: room, rank: rank}
+			byKey[string(key)] = g
+			s.stock = append(s.stock, g)
+		}
+		g.varieties = append(g.varieties, v)
+	}
+	return s.stock
 }
 
 func compareID(a, b *Offer) int {

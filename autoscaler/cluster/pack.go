@@ -3,7 +3,6 @@ package cluster
 import (
 	"cmp"
 	"slices"
-	"strconv"
 )
 
 // size is pods with one request that the same lots take.
@@ -46,7 +45,7 @@ type lot struct {
 	weight    int32
 	price     float64
 	rank      int
-	zone      string
+	groups    int
 	// signature names the filters that pass.
 	signature string
 	// worth is the value of all its room at the dual prices, efficiency its price for that.
@@ -70,50 +69,46 @@ type fillItem struct {
 
 // lots groups what can be bought for the filters in use, the cheapest of each first.
 func (p *planning) lots(filters []*filter) []*lot {
-	byKey := map[string]*lot{}
+	type lotKey struct {
+		room, cell int
+		signature  string
+	}
+	byKey := map[lotKey]*lot{}
 	var out []*lot
-	key := []byte{}
-	for _, v := range p.s.varieties {
-		if !p.purchasable(v) {
-			continue
-		}
-		key = key[:0]
+	signature := make([]byte, len(filters))
+	for _, g := range p.s.stocked() {
 		any := false
-		for _, f := range filters {
+		v := g.varieties[0]
+		for i, f := range filters {
+			signature[i] = 'n'
 			if f.on(v.shape, v.node) == passes {
-				key = append(key, 'y')
-				any = true
-			} else {
-				key = append(key, 'n')
+				signature[i], any = 'y', true
 			}
 		}
 		if !any {
 			continue
 		}
-		signature := string(key)
-		cell := p.cellOf(v)
-		for _, n := range v.free {
-			key = strconv.AppendInt(append(key, ','), n, 36)
-		}
-		key = strconv.AppendInt(append(key, '/'), int64(cell), 10)
-		key = strconv.AppendInt(append(key, '/'), int64(v.offer.Weight), 10)
-		rank, zone := 0, ""
-		switch p.s.policies[v.offer.Policy].Expander {
-		case byPriority:
-			rank = v.offer.Rank
-		case balanced:
-			zone = v.offer.Policy + "/" + v.offer.Zone
-		}
-		key = append(strconv.AppendInt(append(key, '/'), int64(rank), 10), zone...)
-		l := byKey[string(key)]
+		key := lotKey{g.room, p.cellOf(v), string(signature)}
+		l := byKey[key]
 		if l == nil {
-			l = &lot{index: len(out), free: v.free, cell: cell, weight: v.offer.Weight, price: v.offer.PricePerHour, rank: rank, zone: v.offer.Zone, signature: signature}
-			byKey[string(key)] = l
+			l = &lot{free: v.free, cell: key.cell, weight: v.offer.Weight, rank: g.rank, signature: key.signature}
+			byKey[key] = l
 			out = append(out, l)
 		}
-		l.varieties = append(l.varieties, v)
+		l.varieties = append(l.varieties, g.varieties...)
+		l.groups++
 	}
-	return out
+	kept := out[:0]
+	for _, l := range out {
+		if l.groups > 1 {
+			slices.SortFunc(l.varieties, func(a, b *variety) int { return cmp.Compare(a.index, b.index) })
+		}
+		if p.next(l) != nil {
+			l.index = len(kept)
+			kept = append(kept, l)
+		}
+	}
+	return kept
 }
 
 // next is the offer of the lot to buy now, nil when none is left.
@@ -140,6 +135,9 @@ type packer struct {
 	value float64
 	// appraised is how many pods were left when they were valued last.
 	appraised int
+
+	// frontiers are the lots that are worth their price, by signature.
+	frontiers map[string][][]float64
 
 	// slots are the tallies that matter on one node, table their counts on the node that is being filled.
 	slots   []*tally

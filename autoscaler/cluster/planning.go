@@ -75,9 +75,13 @@ func (p *planning) rewind(to int) {
 
 // relate keeps the counts of pods by topology domain.
 func (p *planning) relate(st step, n int) {
+	if st.cell == nil {
+		st.site.tell(p.s, st.class, n)
+		return
+	}
 	for _, list := range [2][]*tally{st.class.relation.adds, st.class.relation.carries} {
 		for _, y := range list {
-			if y.generation == p.s.generation && (st.cell == nil || y.keyID == hostnameKey) {
+			if y.keyID == hostnameKey && y.holds(p.s) {
 				y.add(p.s, st.site, n)
 			}
 		}
@@ -119,7 +123,7 @@ func (p *planning) onNodes(b *batch) {
 		if b.left() == 0 {
 			return
 		}
-		if t.closed || c.filter.on(t.shape, t.node) != passes {
+		if t.closed || !c.singly() && !t.free.fits(c.request) || c.filter.on(t.shape, t.node) != passes {
 			continue
 		}
 		if c.singly() {
@@ -135,21 +139,27 @@ func (p *planning) onNodes(b *batch) {
 // onNodesRelated does it for pods to which it matters where others are: each goes where the fewest are that it should be away from.
 func (p *planning) onNodesRelated(b *batch) {
 	c := b.class
-	var open []*site
-	for _, t := range p.s.sites() {
-		if !t.closed && c.filter.on(t.shape, t.node) == passes && p.room(t, c) > 0 {
-			open = append(open, t)
-		}
-	}
+	open := p.s.sites()
+	compact := false // the list is the state's until it has become shorter
 	for b.left() > 0 {
 		var best *site
-		bestCount := int32(0)
-		kept := open[:0]
+		bestCount, floor := int32(0), int32(0)
+		for j := range c.relation.spread {
+			floor += c.relation.spread[j].tally.least(0)
+		}
+		var kept []*site
+		if compact {
+			kept = open[:0]
+		} else if b.left() > 1 {
+			kept, compact = make([]*site, 0, 64), true
+		}
 		for i, t := range open {
-			if p.room(t, c) == 0 {
+			if t.closed || !c.singly() && !t.free.fits(c.request) || c.filter.on(t.shape, t.node) != passes || p.room(t, c) == 0 {
 				continue
 			}
-			kept = append(kept, t)
+			if compact {
+				kept = append(kept, t)
+			}
 			if !p.allows(t, c) {
 				continue
 			}
@@ -161,8 +171,10 @@ func (p *planning) onNodesRelated(b *batch) {
 			if best == nil || count < bestCount {
 				best, bestCount = t, count
 			}
-			if bestCount == 0 {
-				kept = append(kept, open[i+1:]...)
+			if bestCount <= floor {
+				if compact {
+					kept = append(kept, open[i+1:]...)
+				}
 				break
 			}
 		}

@@ -70,7 +70,9 @@ func (s *State) relate(c *class) {
 			carried := s.tallyOf(c, terms[i].TopologyKey, m, true, nil)
 			r.carries = append(r.carries, carried)
 			carried.classes = append(carried.classes, c)
-			carried.generation = 0
+			if len(c.sites) > 0 {
+				carried.epoch = 0
+			}
 		}
 	}
 }
@@ -123,7 +125,7 @@ func (s *State) tallyOf(c *class, key string, m matcher, carriers bool, sc *scop
 	}
 	y := t.byKey[string(e.buf)]
 	if y == nil {
-		y = &tally{key: key, keyID: t.keyOf(key), match: m, carriers: carriers, scope: sc}
+		y = &tally{smallest: -1, key: key, keyID: t.keyOf(key), match: m, carriers: carriers, scope: sc}
 		t.byKey[string(e.buf)] = y
 		t.tallies = append(t.tallies, y)
 	}

@@ -55,6 +55,7 @@ func (t *site) bound(m *member, s *State) {
 	t.counts[m.class]++
 	m.class.sites[t]++
 	t.occupy(m.class, 1)
+	t.tell(s, m.class, 1)
 	t.changed(s)
 }
 
@@ -71,8 +72,20 @@ func (t *site) unbound(m *member, s *State) {
 		m.class.sites[t]--
 	}
 	t.occupy(m.class, -1)
+	t.tell(s, m.class, -1)
 	m.site = nil
 	t.changed(s)
+}
+
+// tell keeps the counts that hold up to date.
+func (t *site) tell(s *State, c *class, n int) {
+	for _, list := range [2][]*tally{c.relation.adds, c.relation.carries} {
+		for _, y := range list {
+			if y.holds(s) {
+				y.add(s, t, n)
+			}
+		}
+	}
 }
 
 func (t *site) changed(s *State) {

@@ -41,8 +41,10 @@ type State struct {
 	nextShape   int
 	shapesStale bool
 
-	offers      []Offer
-	varieties   []*variety
+	offers    []Offer
+	varieties []*variety
+	// stock groups the varieties that are the same but for their price.
+	stock       []*stock
 	offersStale bool
 	policies    map[string]Policy
 	demand      []Demand
@@ -77,7 +79,8 @@ var _ Planner = (*State)(nil)
 // NewState is a state without anything in it.
 func NewState() *State {
 	return &State{
-		dims: newDimensions(), pods: map[types.NamespacedName]*member{}, classes: map[string]*class{}, nodes: map[string]*site{},
+		topology: topology{epoch: 1},
+		dims:     newDimensions(), pods: map[types.NamespacedName]*member{}, classes: map[string]*class{}, nodes: map[string]*site{},
 		parked: map[string]map[*member]bool{}, filters: map[string]*filter{}, keys: map[string]bool{}, shapes: map[string]*shape{},
 		policies: map[string]Policy{}, daemons: map[types.NamespacedName]*appsv1.DaemonSet{}, runtimeClasses: map[string]*nodev1.RuntimeClass{},
 		priorities: newPriorities(), gangs: gangs{},
@@ -250,6 +253,9 @@ func (s *State) SetNode(n Node) {
 	}
 	s.generation++
 	t := s.nodes[n.Node.Name]
+	if t == nil || !samePlace(t.node, n.Node) {
+		s.topology.moved()
+	}
 	if t == nil {
 		t = &site{index: s.nextSite, name: n.Node.Name, counts: map[*class]int{}}
 		s.nextSite++
@@ -275,6 +281,11 @@ func (s *State) SetNode(n Node) {
 	t.changed(s)
 }
 
+// samePlace says whether two versions of a node are the same to topologies.
+func samePlace(a, b *corev1.Node) bool {
+	return maps.Equal(a.Labels, b.Labels) && slices.Equal(a.Spec.Taints, b.Spec.Taints) && a.Spec.Unschedulable == b.Spec.Unschedulable
+}
+
 // DeleteNode takes a node out. Pods that are still bound to it wait until they are deleted or the node comes back.
 func (s *State) DeleteNode(name string) {
 	t := s.nodes[name]
@@ -293,6 +304,7 @@ func (s *State) DeleteNode(name string) {
 	}
 	delete(s.nodes, name)
 	s.names, s.ordered = nil, nil
+	s.topology.moved()
 }
 
 // SetOffers replaces what can be bought.

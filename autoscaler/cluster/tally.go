@@ -1,5 +1,7 @@
 package cluster
 
+import "math"
+
 // tally counts pods by the domains of one topology key: those that a term or constraint is about or, for carriers, those that have
 // the anti-affinity term themselves.
 type tally struct {
@@ -13,10 +15,12 @@ type tally struct {
 	owners  int
 	classes []*class
 
-	// generation is the state's for which the counts hold.
-	generation uint64
-	counts     map[int32]int32
-	total      int
+	// epoch is the topology's for which the counts and domains hold. As long as they do, they are kept up to date.
+	epoch  uint64
+	counts map[int32]int32
+	total  int
+	// smallest is the least count of a domain, -1 until it is asked for.
+	smallest int32
 	// domains counts the nodes in scope by domain; extra are domains that a plan makes or may make.
 	domains map[int32]int32
 	extra   map[int32]bool
@@ -64,6 +68,7 @@ func (y *tally) add(s *State, t *site, n int) {
 
 func (y *tally) addTo(d int32, n int) {
 	y.total += n
+	y.smallest = -1
 	if k := y.counts[d] + int32(n); k == 0 {
 		delete(y.counts, d)
 	} else {
@@ -71,13 +76,16 @@ func (y *tally) addTo(d int32, n int) {
 	}
 }
 
+// holds says whether the counts hold.
+func (y *tally) holds(s *State) bool { return y.epoch == s.topology.epoch }
+
 // ready makes the counts those of the state as it is.
 func (y *tally) ready(s *State) {
-	if y.generation == s.generation {
+	if y.holds(s) {
 		return
 	}
-	y.generation = s.generation
-	y.counts, y.total, y.domains, y.extra, y.open = map[int32]int32{}, 0, nil, nil, false
+	y.epoch = s.topology.epoch
+	y.counts, y.total, y.domains, y.extra, y.offered, y.open, y.smallest = map[int32]int32{}, 0, nil, nil, nil, false, -1
 	live := y.classes[:0]
 	for _, c := range y.classes {
 		if c.gone {
@@ -107,6 +115,7 @@ func (y *tally) enter(s *State, t *site, n int32) {
 	if d == nowhere {
 		return
 	}
+	y.smallest = -1
 	if y.domains[d] += n; y.domains[d] == 0 {
 		delete(y.domains, d)
 	}
@@ -129,11 +138,14 @@ func (y *tally) least(minDomains int32) int32 {
 	if y.open || n < int(minDomains) || len(y.counts) < n {
 		return 0
 	}
-	least := int32(-1)
-	for _, k := range y.counts {
-		if least < 0 || k < least {
-			least = k
+	if y.smallest < 0 {
+		y.smallest = math.MaxInt32
+		for _, k := range y.counts {
+			y.smallest = min(y.smallest, k)
+		}
+		if len(y.counts) == 0 {
+			y.smallest = 0
 		}
 	}
-	return max(least, 0)
+	return y.smallest
 }

@@ -6,13 +6,17 @@ import (
 
 // topology interns topology keys, their values and the tallies over them.
 type topology struct {
-	keys    map[string]int
-	values  map[string]int32
+	keys   map[string]int
+	values map[string]int32
+	// widened is true once a key has come that offers were not grouped by.
+	widened bool
 	tallies []*tally
 	byKey   map[string]*tally
 	// dead counts tallies that no class asks for any more; stale is true when all must be made anew.
 	dead  int
 	stale bool
+	// epoch counts changes of where nodes are.
+	epoch uint64
 }
 
 // Domains are numbered from 1 by their value, whatever the key. What a plan would buy has hostnames of its own, below nowhere.
@@ -29,6 +33,7 @@ func (t *topology) keyOf(key string) int {
 	if !ok {
 		id = len(t.keys)
 		t.keys[key] = id
+		t.widened = true
 	}
 	return id
 }
@@ -85,6 +90,9 @@ func (t *topology) drop(c *class) {
 	c.gone = true
 }
 
+// moved makes all counts anew: nodes have come, gone or changed.
+func (t *topology) moved() { t.epoch++ }
+
 // resolve brings all classes and tallies together.
 func (s *State) resolve() {
 	t := &s.topology
@@ -114,6 +122,10 @@ func (s *State) introduce(c *class, y *tally) {
 	case !y.carriers && matches && !(y.scope != nil && c.sample.DeletionTimestamp != nil):
 		c.relation.adds = append(c.relation.adds, y)
 		y.classes = append(y.classes, c)
-		y.generation = 0
+		if y.holds(s) {
+			for t, n := range c.sites {
+				y.add(s, t, n)
+			}
+		}
 	}
 }
