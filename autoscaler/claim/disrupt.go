@@ -44,9 +44,10 @@ func (k *Keeper) Disrupt(ctx context.Context, claim *v1alpha1.NodeClaim, why v1a
 	})
 }
 
-// Draining notes that pods are being evicted, and what is waited for.
+// Draining notes that pods are being evicted, and what is waited for. It does not take back that a node is drained.
 func (k *Keeper) Draining(ctx context.Context, claim *v1alpha1.NodeClaim, message string) (*v1alpha1.NodeClaim, error) {
-	if claim.Status.Phase == v1alpha1.ClaimDraining && claim.Status.Message == bounded(message) {
+	if claim.Status.Phase == v1alpha1.ClaimTerminating || isTrue(claim, v1alpha1.ConditionDrained) ||
+		claim.Status.Phase == v1alpha1.ClaimDraining && claim.Status.Message == bounded(message) {
 		return claim, nil
 	}
 	return k.note(ctx, claim, StepDraining, func(s *v1alpha1.NodeClaimStatus) {
