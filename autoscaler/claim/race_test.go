@@ -22,7 +22,7 @@ import (
 func TestTwoLeadersNeverExceedALimit(t *testing.T) {
 	t.Parallel()
 	_, kube := providertest.Cluster(t)
-	for range 3 {
+	for range 2 {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
@@ -91,8 +91,8 @@ func TestTwoLeadersNeverExceedALimit(t *testing.T) {
 			}
 			for range 5 {
 				var both sync.WaitGroup
-				both.Go(func() { leader(5) })
-				both.Go(func() { leader(5) })
+				both.Go(func() { leader(4) })
+				both.Go(func() { leader(4) })
 				both.Wait()
 				w.cloud.boot()
 			}

@@ -197,7 +197,7 @@ func (k *Keeper) sweepMachines(ctx context.Context, machines map[string][]provid
 		var orphans []provider.Machine
 		for _, m := range list {
 			has[m.Claim] = struct{}{}
-			if m.Claim != "" && byName[m.Claim] == nil && m.State != provider.Deleting {
+			if m.Claim != "" && byName[m.Claim] == nil {
 				orphans = append(orphans, m)
 			}
 		}
@@ -269,6 +269,9 @@ func (k *Keeper) orphan(ctx context.Context, p provider.Provider, m provider.Mac
 	if err != nil {
 		k.deps.Metrics.failures.WithLabelValues(p.Name(), "Delete").Inc()
 		return fmt.Errorf("sweep: delete machine %s of claim %s, which is gone: %w", m.ID, m.Claim, err)
+	}
+	if m.State == provider.Deleting {
+		return nil // it was on its way already
 	}
 	s.Orphans++
 	k.log.Warn("a machine without a claim is deleted", "provider", p.Name(), "machine", m.ID, "claim", m.Claim, "node", m.NodeName)
