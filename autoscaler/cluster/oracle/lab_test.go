@@ -1,0 +1,321 @@
+package oracle
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/yagura-dev/yagura/autoscaler/cluster"
+)
+
+const (
+	caseLabel = "oracle.example.com/case"
+	// A pod of a case requests one of caseResource, which only the case's nodes have. A pod that is to go to one node requests
+	// one of the node's own. Neither a selector nor a taint would do: topology spread looks at both.
+	caseResource = "case.example.com/"
+	pinResource  = "pin.example.com/"
+	// calm is how long nothing must happen before what waits is taken to wait for good: the scheduler tries again after one second at
+	// first, and then after two.
+	calm = 3500 * time.Millisecond
+)
+
+// lab is an API server with the real scheduler, on which cases run one after the other.
+type lab struct {
+	client kubernetes.Interface
+}
+
+func newLab(ctx context.Context, t *testing.T) *lab {
+	t.Helper()
+	path := os.Getenv("YAGURA_TEST_KUBECONFIG")
+	if path == "" {
+		const message = "no Kubernetes to test on: start one with `bin/devcluster up --nodes 0` and set YAGURA_TEST_KUBECONFIG to the path that `bin/devcluster kubeconfig` prints"
+		if os.Getenv("CI") == "true" {
+			t.Fatal(message)
+		}
+		t.Skip(message)
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", path)
+	require.NoError(t, err)
+	config.QPS = -1
+	config.ContentType, config.AcceptContentTypes = "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf,application/json"
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	l := &lab{client: client}
+	l.furnish(ctx, t)
+	return l
+}
+
+// furnish makes what cases share.
+func (l *lab) furnish(ctx context.Context, t *testing.T) {
+	t.Helper()
+	exists := func(_ any, err error) {
+		t.Helper()
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			require.NoError(t, err)
+		}
+	}
+	create := metav1.CreateOptions{}
+	for name, team := range map[string]string{NamespaceA: "a", NamespaceB: "b"} {
+		exists(l.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"team": team}}}, create))
+		require.Eventually(t, func() bool {
+			_, err := l.client.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
+			return err == nil
+		}, 30*time.Second, 20*time.Millisecond, "the service account of %s", name)
+	}
+	for name, value := range map[string]int32{High: 1000, Low: -10} {
+		exists(l.client.SchedulingV1().PriorityClasses().Create(ctx, &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value}, create))
+	}
+	exists(l.client.NodeV1().RuntimeClasses().Create(ctx, &nodev1.RuntimeClass{
+		ObjectMeta: metav1.ObjectMeta{Name: Sandboxed}, Handler: "sandboxed",
+		Overhead:   &nodev1.Overhead{PodFixed: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("250m"), corev1.ResourceMemory: resource.MustParse("120Mi")}},
+		Scheduling: &nodev1.Scheduling{NodeSelector: map[string]string{corev1.LabelArchStable: "amd64"}},
+	}, create))
+	l.clean(ctx, t)
+}
+
+// clean deletes everything that cases make.
+func (l *lab) clean(ctx context.Context, t *testing.T) {
+	t.Helper()
+	now := *metav1.NewDeleteOptions(0)
+	ours := metav1.ListOptions{LabelSelector: caseLabel}
+	for _, ns := range []string{NamespaceA, NamespaceB} {
+		require.NoError(t, l.client.CoreV1().Pods(ns).DeleteCollection(ctx, now, metav1.ListOptions{}))
+		require.NoError(t, l.client.CoreV1().PersistentVolumeClaims(ns).DeleteCollection(ctx, now, metav1.ListOptions{}))
+	}
+	require.NoError(t, l.client.CoreV1().PersistentVolumes().DeleteCollection(ctx, now, ours))
+	require.NoError(t, l.client.StorageV1().CSINodes().DeleteCollection(ctx, now, ours))
+	require.NoError(t, l.client.CoreV1().Nodes().DeleteCollection(ctx, now, ours))
+}
+
+// each does it for all at once.
+func each[T any](all []T, do func(T) error) error {
+	errs := make([]error, len(all))
+	var group sync.WaitGroup
+	for i, one := range all {
+		group.Go(func() { errs[i] = do(one) })
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// makeNodes creates nodes that are ready, and returns them as they are then.
+func (l *lab) makeNodes(ctx context.Context, c *Case, nodes []*corev1.Node, limit int32) ([]*corev1.Node, error) {
+	made := make([]*corev1.Node, len(nodes))
+	index := map[*corev1.Node]int{}
+	for i, n := range nodes {
+		index[n] = i
+	}
+	err := each(nodes, func(wanted *corev1.Node) error {
+		n := wanted.DeepCopy()
+		n.Labels[caseLabel] = fmt.Sprint(c.Seed)
+		if limit > 0 {
+			csi := csiNode(n.Name, limit)
+			csi.Labels = map[string]string{caseLabel: fmt.Sprint(c.Seed)}
+			if _, err := l.client.StorageV1().CSINodes().Create(ctx, csi, metav1.CreateOptions{}); err != nil {
+				return err
+			}
+		}
+		created, err := l.client.CoreV1().Nodes().Create(ctx, n, metav1.CreateOptions{})
+		if err != nil {
+			return err
+		}
+		created.Status = *n.Status.DeepCopy()
+		thousand := resource.MustParse("1000")
+		for _, list := range []corev1.ResourceList{created.Status.Allocatable, created.Status.Capacity} {
+			list[corev1.ResourceName(caseResource+fmt.Sprint(c.Seed))] = thousand
+			list[corev1.ResourceName(pinResource+n.Name)] = thousand
+		}
+		created.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now()}}
+		if _, err = l.client.CoreV1().Nodes().UpdateStatus(ctx, created, metav1.UpdateOptions{}); err != nil {
+			return err
+		}
+		// Admission puts the taint of a node that is not ready on every new one.
+		taints := wanted.Spec.Taints
+		if wanted.Spec.Unschedulable {
+			taints = append(slices.Clone(taints), corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
+		}
+		patch, err := json.Marshal(map[string]any{"spec": map[string]any{"taints": taints}})
+		if err != nil {
+			return err
+		}
+		created, err = l.client.CoreV1().Nodes().Patch(ctx, n.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+		made[index[wanted]] = created
+		return err
+	})
+	return made, err
+}
+
+func csiNode(name string, limit int32) *storagev1.CSINode {
+	return &storagev1.CSINode{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: storagev1.CSINodeSpec{
+		Drivers: []storagev1.CSINodeDriver{{Name: Driver, NodeID: name, Allocatable: &storagev1.VolumeNodeResources{Count: &limit}}}}}
+}
+
+// create makes a pod that requests more of the resources named.
+func (l *lab) create(ctx context.Context, pod *corev1.Pod, extended ...string) error {
+	p := pod.DeepCopy()
+	p.ResourceVersion, p.UID, p.Status = "", "", corev1.PodStatus{}
+	one := resource.MustParse("1")
+	r := &p.Spec.Containers[0].Resources
+	if r.Requests == nil {
+		r.Requests = corev1.ResourceList{}
+	}
+	if r.Limits == nil {
+		r.Limits = corev1.ResourceList{}
+	}
+	for _, name := range extended {
+		r.Requests[corev1.ResourceName(name)], r.Limits[corev1.ResourceName(name)] = one, one
+	}
+	// What admission filled in it refuses to be given.
+	p.Spec.Priority, p.Spec.Overhead = nil, nil
+	if p.Spec.PriorityClassName == "" {
+		p.Spec.PreemptionPolicy = nil
+	}
+	_, err := l.client.CoreV1().Pods(p.Namespace).Create(ctx, p, metav1.CreateOptions{})
+	return err
+}
+
+// complete returns pods as the API server would have them.
+func (l *lab) complete(ctx context.Context, pods []*corev1.Pod) ([]*corev1.Pod, error) {
+	completed := make([]*corev1.Pod, len(pods))
+	index := map[*corev1.Pod]int{}
+	for i, p := range pods {
+		index[p] = i
+	}
+	err := each(pods, func(p *corev1.Pod) error {
+		answer, err := l.client.CoreV1().Pods(p.Namespace).Create(ctx, p, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		if err != nil {
+			return fmt.Errorf("pod %s: %w", p.Name, err)
+		}
+		completed[index[p]] = answer
+		return nil
+	})
+	return completed, err
+}
+
+// pods are those that there are.
+func (l *lab) pods(ctx context.Context) (map[types.NamespacedName]*corev1.Pod, error) {
+	found := map[types.NamespacedName]*corev1.Pod{}
+	for _, ns := range []string{NamespaceA, NamespaceB} {
+		list, err := l.client.CoreV1().Pods(ns).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return nil, err
+		}
+		for i := range list.Items {
+			p := &list.Items[i]
+			found[types.NamespacedName{Namespace: p.Namespace, Name: p.Name}] = p
+		}
+	}
+	return found, nil
+}
+
+// settle waits until all pods are bound, or nothing more happens, and returns what there is then.
+func (l *lab) settle(ctx context.Context, wanted []types.NamespacedName) (map[types.NamespacedName]*corev1.Pod, error) {
+	last, since := "", time.Now()
+	for {
+		found, err := l.pods(ctx)
+		if err != nil {
+			return nil, err
+		}
+		bound := 0
+		var state strings.Builder
+		for _, id := range wanted {
+			if p := found[id]; p != nil && p.Spec.NodeName != "" {
+				bound++
+				fmt.Fprintf(&state, "%s %s\n", id, p.Spec.NodeName)
+			}
+		}
+		fmt.Fprintf(&state, "%d", len(found))
+		if state.String() != last {
+			last, since = state.String(), time.Now()
+		}
+		if bound == len(wanted) || time.Since(since) > calm {
+			return found, nil
+		}
+		time.Sleep(15 * time.Millisecond)
+	}
+}
+
+// judged waits until the scheduler has said of every pod that it cannot be scheduled, or has bound it.
+func (l *lab) judged(ctx context.Context, wanted []types.NamespacedName) (map[types.NamespacedName]*corev1.Pod, error) {
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		found, err := l.pods(ctx)
+		if err != nil {
+			return nil, err
+		}
+		waiting := slices.ContainsFunc(wanted, func(id types.NamespacedName) bool { return !judged(found[id]) })
+		if !waiting {
+			return found, nil
+		}
+		if time.Now().After(deadline) {
+			return found, fmt.Errorf("the scheduler did not look at all pods in time")
+		}
+		time.Sleep(15 * time.Millisecond)
+	}
+}
+
+func judged(p *corev1.Pod) bool {
+	if p == nil || p.Spec.NodeName != "" {
+		return true
+	}
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			return true
+		}
+	}
+	return false
+}
+
+func message(p *corev1.Pod) string {
+	if p == nil {
+		return "is gone"
+	}
+	for _, c := range p.Status.Conditions {
+		if c.Type == corev1.PodScheduled {
+			return c.Reason + ": " + c.Message
+		}
+	}
+	return "was not looked at"
+}
+
+func id(p *corev1.Pod) types.NamespacedName {
+	return types.NamespacedName{Namespace: p.Namespace, Name: p.Name}
+}
+
+func ids(pods []*corev1.Pod) []types.NamespacedName {
+	var all []types.NamespacedName
+	for _, p := range pods {
+		all = append(all, id(p))
+	}
+	return all
+}
+
+// bought are the nodes of a plan, by their names.
+func bought(plan cluster.Plan, prefix string) []*corev1.Node {
+	var nodes []*corev1.Node
+	for i := range plan.Create {
+		nodes = append(nodes, NodeOf(&plan.Create[i].Offer, fmt.Sprintf("%s-%d", prefix, i)))
+	}
+	return nodes
+}
+
+func sortedFeatures(m map[string]int) []string { return slices.Sorted(maps.Keys(m)) }
