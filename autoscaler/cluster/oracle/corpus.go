@@ -21,8 +21,8 @@ const (
 	GPU = "example.com/gpu"
 	// Sandboxed is a RuntimeClass with overhead and a node selector.
 	Sandboxed = "oracle-sandboxed"
-	// High and Low are PriorityClasses.
-	High, Low = "oracle-high", "oracle-low"
+	// High, Polite (as high, but it preempts nobody) and Low are PriorityClasses.
+	High, Polite, Low = "oracle-high", "oracle-polite", "oracle-low"
 )
 
 // Case is a small cluster with pods that wait.

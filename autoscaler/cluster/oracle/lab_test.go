@@ -82,8 +82,8 @@ func (l *lab) furnish(ctx context.Context, t *testing.T) {
 			return err == nil
 		}, 30*time.Second, 20*time.Millisecond, "the service account of %s", name)
 	}
-	for name, value := range map[string]int32{High: 1000, Low: -10} {
-		exists(l.client.SchedulingV1().PriorityClasses().Create(ctx, &schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: name}, Value: value}, create))
+	for _, c := range priorityClasses() {
+		exists(l.client.SchedulingV1().PriorityClasses().Create(ctx, c, create))
 	}
 	exists(l.client.NodeV1().RuntimeClasses().Create(ctx, &nodev1.RuntimeClass{
 		ObjectMeta: metav1.ObjectMeta{Name: Sandboxed}, Handler: "sandboxed",
@@ -91,6 +91,48 @@ func (l *lab) furnish(ctx context.Context, t *testing.T) {
 		Scheduling: &nodev1.Scheduling{NodeSelector: map[string]string{corev1.LabelArchStable: "amd64"}},
 	}, create))
 	l.clean(ctx, t)
+}
+
+func priorityClasses() []*schedulingv1.PriorityClass {
+	never := corev1.PreemptNever
+	return []*schedulingv1.PriorityClass{
+		{ObjectMeta: metav1.ObjectMeta{Name: High}, Value: 1000},
+		{ObjectMeta: metav1.ObjectMeta{Name: Polite}, Value: 1000, PreemptionPolicy: &never},
+		{ObjectMeta: metav1.ObjectMeta{Name: Low}, Value: -10},
+	}
+}
+
+// makeVolumes creates the case's volumes and waits until they are bound to their claims.
+func (l *lab) makeVolumes(ctx context.Context, c *Case) error {
+	s := &c.Storage
+	for i, v := range s.Volumes {
+		v.Labels = map[string]string{caseLabel: fmt.Sprint(c.Seed)}
+		if _, err := l.client.CoreV1().PersistentVolumes().Create(ctx, v, metav1.CreateOptions{}); err != nil {
+			return err
+		}
+		claims := l.client.CoreV1().PersistentVolumeClaims(s.Claims[i].Namespace)
+		if _, err := claims.Create(ctx, s.Claims[i], metav1.CreateOptions{}); err != nil {
+			return err
+		}
+	}
+	for i := range s.Claims {
+		for {
+			claim, err := l.client.CoreV1().PersistentVolumeClaims(s.Claims[i].Namespace).Get(ctx, s.Claims[i].Name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			volume, err := l.client.CoreV1().PersistentVolumes().Get(ctx, s.Volumes[i].Name, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			if claim.Status.Phase == corev1.ClaimBound && volume.Status.Phase == corev1.VolumeBound {
+				s.Claims[i], s.Volumes[i] = claim, volume
+				break
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	return nil
 }
 
 // clean deletes everything that cases make.
@@ -135,18 +177,22 @@ func (l *lab) makeNodes(ctx context.Context, c *Case, nodes []*corev1.Node, limi
 				return err
 			}
 		}
-		created, err := l.client.CoreV1().Nodes().Create(ctx, n, metav1.CreateOptions{})
-		if err != nil {
+		if _, err := l.client.CoreV1().Nodes().Create(ctx, n, metav1.CreateOptions{}); err != nil {
 			return err
 		}
-		created.Status = *n.Status.DeepCopy()
+		status := n.Status.DeepCopy()
 		thousand := resource.MustParse("1000")
-		for _, list := range []corev1.ResourceList{created.Status.Allocatable, created.Status.Capacity} {
+		for _, list := range []corev1.ResourceList{status.Allocatable, status.Capacity} {
 			list[corev1.ResourceName(caseResource+fmt.Sprint(c.Seed))] = thousand
 			list[corev1.ResourceName(pinResource+n.Name)] = thousand
 		}
-		created.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now()}}
-		if _, err = l.client.CoreV1().Nodes().UpdateStatus(ctx, created, metav1.UpdateOptions{}); err != nil {
+		status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue, LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now()}}
+		// Controllers write to new nodes, too: patches cannot conflict with theirs.
+		patch, err := json.Marshal(map[string]any{"status": status})
+		if err != nil {
+			return err
+		}
+		if _, err = l.client.CoreV1().Nodes().Patch(ctx, n.Name, types.MergePatchType, patch, metav1.PatchOptions{}, "status"); err != nil {
 			return err
 		}
 		// Admission puts the taint of a node that is not ready on every new one.
@@ -154,11 +200,10 @@ func (l *lab) makeNodes(ctx context.Context, c *Case, nodes []*corev1.Node, limi
 		if wanted.Spec.Unschedulable {
 			taints = append(slices.Clone(taints), corev1.Taint{Key: corev1.TaintNodeUnschedulable, Effect: corev1.TaintEffectNoSchedule})
 		}
-		patch, err := json.Marshal(map[string]any{"spec": map[string]any{"taints": taints}})
-		if err != nil {
+		if patch, err = json.Marshal(map[string]any{"spec": map[string]any{"taints": taints}}); err != nil {
 			return err
 		}
-		created, err = l.client.CoreV1().Nodes().Patch(ctx, n.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+		created, err := l.client.CoreV1().Nodes().Patch(ctx, n.Name, types.MergePatchType, patch, metav1.PatchOptions{})
 		made[index[wanted]] = created
 		return err
 	})
@@ -173,7 +218,6 @@ func csiNode(name string, limit int32) *storagev1.CSINode {
 // create makes a pod that requests more of the resources named.
 func (l *lab) create(ctx context.Context, pod *corev1.Pod, extended ...string) error {
 	p := pod.DeepCopy()
-	p.ResourceVersion, p.UID, p.Status = "", "", corev1.PodStatus{}
 	one := resource.MustParse("1")
 	r := &p.Spec.Containers[0].Resources
 	if r.Requests == nil {
@@ -184,11 +228,6 @@ func (l *lab) create(ctx context.Context, pod *corev1.Pod, extended ...string) e
 	}
 	for _, name := range extended {
 		r.Requests[corev1.ResourceName(name)], r.Limits[corev1.ResourceName(name)] = one, one
-	}
-	// What admission filled in it refuses to be given.
-	p.Spec.Priority, p.Spec.Overhead = nil, nil
-	if p.Spec.PriorityClassName == "" {
-		p.Spec.PreemptionPolicy = nil
 	}
 	_, err := l.client.CoreV1().Pods(p.Namespace).Create(ctx, p, metav1.CreateOptions{})
 	return err

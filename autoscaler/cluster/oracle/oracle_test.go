@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	nodev1 "k8s.io/api/node/v1"
-	schedulingv1 "k8s.io/api/scheduling/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
@@ -50,7 +49,11 @@ func TestPlansAgainstScheduler(t *testing.T) {
 	started := time.Now()
 	for i := range uint64(count) {
 		c := Generate(first + i)
+		began := time.Now()
 		v, err := l.run(ctx, c)
+		if os.Getenv("YAGURA_ORACLE_TRACE") != "" {
+			t.Logf("seed %d: %s in %s\n%s", c.Seed, v.outcome, time.Since(began).Round(time.Millisecond), v.detail)
+		}
 		if err != nil {
 			dump(t, c)
 			require.NoError(t, err, "seed %d", c.Seed)
@@ -92,8 +95,10 @@ func number(t *testing.T, name string, otherwise int) int {
 // trial is a case on the lab.
 type trial struct {
 	*lab
-	c       *Case
-	nodes   []*corev1.Node
+	c     *Case
+	nodes []*corev1.Node
+	// given are the pods as they were drawn, bound and pending as the API server completes them.
+	given   map[types.NamespacedName]*corev1.Pod
 	bound   []*corev1.Pod
 	pending []*corev1.Pod
 	plan    cluster.Plan
@@ -101,7 +106,10 @@ type trial struct {
 }
 
 func (l *lab) run(ctx context.Context, c *Case) (verdict, error) {
-	r := &trial{lab: l, c: c}
+	r := &trial{lab: l, c: c, given: map[types.NamespacedName]*corev1.Pod{}}
+	for _, p := range slices.Concat(c.Bound, c.Pending) {
+		r.given[id(p)] = p
+	}
 	if err := r.prepare(ctx); err != nil {
 		return verdict{}, err
 	}
@@ -134,16 +142,8 @@ func (l *lab) run(ctx context.Context, c *Case) (verdict, error) {
 // prepare makes what there is before the plan.
 func (r *trial) prepare(ctx context.Context) (err error) {
 	c := r.c
-	for _, v := range c.Storage.Volumes {
-		v.Labels = map[string]string{caseLabel: fmt.Sprint(c.Seed)}
-		if _, err := r.client.CoreV1().PersistentVolumes().Create(ctx, v, metav1.CreateOptions{}); err != nil {
-			return err
-		}
-	}
-	for _, v := range c.Storage.Claims {
-		if _, err := r.client.CoreV1().PersistentVolumeClaims(v.Namespace).Create(ctx, v, metav1.CreateOptions{}); err != nil {
-			return err
-		}
+	if err := r.makeVolumes(ctx, c); err != nil {
+		return err
 	}
 	if r.nodes, err = r.makeNodes(ctx, c, c.Nodes, c.Storage.Limit); err != nil {
 		return err
@@ -167,7 +167,7 @@ func (r *trial) restore(ctx context.Context) error {
 		if found[id(p)] != nil {
 			return nil
 		}
-		return r.create(ctx, p)
+		return r.create(ctx, r.given[id(p)])
 	})
 }
 
@@ -175,10 +175,10 @@ func (r *trial) restore(ctx context.Context) error {
 func (r *trial) state(nodes, new []*corev1.Node, bound, pending []*corev1.Pod) (*cluster.State, error) {
 	s := cluster.NewState()
 	s.SetTime(time.Now())
-	objects := []any{
-		&nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: Sandboxed}},
-		&schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: High}, Value: 1000},
-		&schedulingv1.PriorityClass{ObjectMeta: metav1.ObjectMeta{Name: Low}, Value: -10},
+	// The API server has put the RuntimeClass' overhead and selector into the pods.
+	objects := []any{&nodev1.RuntimeClass{ObjectMeta: metav1.ObjectMeta{Name: Sandboxed}}}
+	for _, c := range priorityClasses() {
+		objects = append(objects, c)
 	}
 	for name, team := range map[string]string{NamespaceA: "a", NamespaceB: "b"} {
 		objects = append(objects, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"team": team, corev1.LabelMetadataName: name}}})
@@ -241,7 +241,7 @@ func (r *trial) free(ctx context.Context) (verdict, error) {
 		}
 	}
 	for _, p := range create {
-		if err := r.create(ctx, p, r.own()); err != nil {
+		if err := r.create(ctx, r.given[id(p)], r.own()); err != nil {
 			return verdict{}, err
 		}
 	}
@@ -310,7 +310,7 @@ func (r *trial) strict(ctx context.Context) (verdict, error) {
 	for _, p := range r.pending {
 		if node := places[id(p)]; node != "" {
 			wanted = append(wanted, id(p))
-			if err := r.create(ctx, p, r.own(), pinResource+node); err != nil {
+			if err := r.create(ctx, r.given[id(p)], r.own(), pinResource+node); err != nil {
 				return verdict{}, err
 			}
 		}
@@ -364,8 +364,7 @@ func (r *trial) unschedulable(ctx context.Context) (verdict, error) {
 	}
 	var wanted []types.NamespacedName
 	for _, u := range r.plan.Unschedulable {
-		i := slices.IndexFunc(r.pending, func(p *corev1.Pod) bool { return id(p) == u.Pod.NamespacedName })
-		if err := r.create(ctx, r.pending[i], r.own()); err != nil {
+		if err := r.create(ctx, r.given[u.Pod.NamespacedName], r.own()); err != nil {
 			return verdict{}, err
 		}
 		wanted = append(wanted, u.Pod.NamespacedName)

@@ -41,7 +41,7 @@ func (s *Storage) draw(g *generator, p *corev1.Pod) {
 		v.Spec.NodeAffinity = &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{MatchExpressions: []corev1.NodeSelectorRequirement{zone}}}}}
 	}
 	c := &corev1.PersistentVolumeClaim{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: p.Namespace, Annotations: map[string]string{"pv.kubernetes.io/bind-completed": "yes"}},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: p.Namespace},
 		Spec:       corev1.PersistentVolumeClaimSpec{AccessModes: modes, VolumeName: name, StorageClassName: &class, Resources: corev1.VolumeResourceRequirements{Requests: size}},
 	}
 	s.Volumes, s.Claims = append(s.Volumes, v), append(s.Claims, c)

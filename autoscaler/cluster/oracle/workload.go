@@ -27,11 +27,7 @@ func (g *generator) workload() {
 		g.c.Storage.draw(g, p)
 	}
 	if g.with("priority", 5) {
-		p.Spec.PriorityClassName = pick(g, Low, High, High)
-		if g.one(4) {
-			never := corev1.PreemptNever
-			p.Spec.PreemptionPolicy = &never
-		}
+		p.Spec.PriorityClassName = pick(g, Low, High, High, Polite)
 	}
 	if g.with("gated", 30) {
 		p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "example.com/later"}}
@@ -166,7 +162,7 @@ func (g *generator) expression() corev1.NodeSelectorRequirement {
 func (g *generator) neighbours(p *corev1.Pod) {
 	if g.with("pod affinity", 6) {
 		a := &corev1.PodAffinity{}
-		for range 1 + g.IntN(2)/1 {
+		for range 2 {
 			a.RequiredDuringSchedulingIgnoredDuringExecution = append(a.RequiredDuringSchedulingIgnoredDuringExecution, g.term(p))
 			if !g.one(4) {
 				break
