@@ -207,6 +207,9 @@ func (l *lab) makeNodes(ctx context.Context, c *Case, nodes []*corev1.Node, limi
 		made[index[wanted]] = created
 		return err
 	})
+	if len(nodes) > 0 {
+		time.Sleep(40 * time.Millisecond) // for the scheduler to hear of them: a pod that comes first waits for a second
+	}
 	return made, err
 }
 
