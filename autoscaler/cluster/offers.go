@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -12,7 +13,7 @@ import (
 // variety is an offer as the planner sees it.
 type variety struct {
 	offer *Offer
-	// node is what would be there, without a hostname.
+	// node is what would be there. Its name and hostname are those of no node.
 	node  *corev1.Node
 	shape *shape
 	// free is what is allocatable less what DaemonSets' pods take, daemons what they take.
@@ -25,6 +26,9 @@ type variety struct {
 	capacity vector
 }
 
+// toCome is the name of nodes that are not there yet, which nobody can ask for.
+const toCome = "(to come)"
+
 // refreshOffers prepares offers again when they, DaemonSets or the labels that filters look at have changed.
 func (s *State) refreshOffers() {
 	s.reshape()
@@ -34,7 +38,11 @@ func (s *State) refreshOffers() {
 	s.varieties = make([]*variety, 0, len(s.offers))
 	for i := range s.offers {
 		o := &s.offers[i]
-		v := &variety{offer: o, node: &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: o.Labels}, Spec: corev1.NodeSpec{Taints: o.Taints}}}
+		v := &variety{offer: o, node: &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: toCome, Labels: maps.Clone(o.Labels)}, Spec: corev1.NodeSpec{Taints: o.Taints}}}
+		if v.node.Labels == nil {
+			v.node.Labels = map[string]string{}
+		}
+		v.node.Labels[corev1.LabelHostname] = toCome
 		left := s.policies[o.Policy].Left
 		v.bounded = o.Stock >= 0 || left != Limits{}
 		v.shape = s.shapeOf(o.Labels, o.Taints, false)

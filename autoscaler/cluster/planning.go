@@ -273,6 +273,7 @@ func (s *State) plan(o Options, left map[gangID]string) (Plan, map[gangID]string
 	}
 	existing := len(p.log)
 	p.buy(batches, o)
+	p.confirm(batches, o)
 	if short := p.incomplete(batches); len(short) > 0 {
 		return Plan{}, short, batches
 	}
@@ -321,7 +322,7 @@ func (p *planning) resultOf(batches []*batch, onNodes, onBought []step) Plan {
 		}
 	}
 	for _, st := range onBought {
-		if st.site == nil {
+		if st.site == nil || st.n <= 0 {
 			continue
 		}
 		st.site.planned = append(st.site.planned, placed{st.batch, st.n})

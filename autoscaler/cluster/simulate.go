@@ -162,6 +162,7 @@ func (p *planning) resettle(batches []*batch, r Removal) Outcome {
 	existing := len(p.log)
 	if left(batches) > 0 && r.Buy && r.MaxNew > 0 {
 		p.buy(batches, Options{MaxNodes: r.MaxNew})
+		p.confirm(batches, Options{MaxNodes: r.MaxNew})
 	}
 	for _, b := range batches {
 		if b.left() > 0 {

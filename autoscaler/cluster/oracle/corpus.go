@@ -92,6 +92,9 @@ func (g *generator) offers() []cluster.Offer {
 		if g.one(2) {
 			shape.Labels["disk"] = pick(g, "ssd", "hdd")
 		}
+		if g.one(2) {
+			shape.Labels["runtimes"] = "sandboxed"
+		}
 		shape.Labels["generation"] = fmt.Sprint(1 + g.IntN(5))
 		if g.one(4) {
 			shape.Allocatable[GPU] = *resource.NewQuantity(int64(1+g.IntN(4)), resource.DecimalSI)

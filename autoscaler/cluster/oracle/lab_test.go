@@ -88,7 +88,7 @@ func (l *lab) furnish(ctx context.Context, t *testing.T) {
 	exists(l.client.NodeV1().RuntimeClasses().Create(ctx, &nodev1.RuntimeClass{
 		ObjectMeta: metav1.ObjectMeta{Name: Sandboxed}, Handler: "sandboxed",
 		Overhead:   &nodev1.Overhead{PodFixed: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("250m"), corev1.ResourceMemory: resource.MustParse("120Mi")}},
-		Scheduling: &nodev1.Scheduling{NodeSelector: map[string]string{corev1.LabelArchStable: "amd64"}},
+		Scheduling: &nodev1.Scheduling{NodeSelector: map[string]string{"runtimes": "sandboxed"}},
 	}, create))
 	l.clean(ctx, t)
 }
