@@ -21,8 +21,12 @@ import (
 
 	"github.com/yagura-dev/yagura/autoscaler/actuation"
 	"github.com/yagura-dev/yagura/autoscaler/admission"
+	"github.com/yagura-dev/yagura/autoscaler/claim"
 	"github.com/yagura-dev/yagura/autoscaler/decision"
+	"github.com/yagura-dev/yagura/autoscaler/drain"
+	"github.com/yagura-dev/yagura/autoscaler/fleet"
 	"github.com/yagura-dev/yagura/autoscaler/journal"
+	"github.com/yagura-dev/yagura/autoscaler/nodes"
 	"github.com/yagura-dev/yagura/autoscaler/signal"
 	"github.com/yagura-dev/yagura/autoscaler/usage"
 	"github.com/yagura-dev/yagura/autoscaler/vpa"
@@ -34,7 +38,7 @@ type Autoscaler struct {
 	cfg      Config
 	logger   *slog.Logger
 	registry prometheus.Registerer
-	clock    clock.WithTicker
+	clock    clock.WithTickerAndDelayedExecution
 	instance string
 	metrics  *workload.Metrics
 	// These outlive what counts in them.
@@ -43,10 +47,15 @@ type Autoscaler struct {
 	actuationMetrics *actuation.Metrics
 	vpaMetrics       *vpa.Metrics
 	admissionMetrics *admission.Metrics
+	nodesMetrics     *nodes.Metrics
+	claimMetrics     *claim.Metrics
+	drainMetrics     *drain.Metrics
 	leading          prometheus.Gauge
 	board            board
 	// controller is the one that runs now, nil when none does.
 	controller atomic.Pointer[workload.Controller]
+	// nodes is the loop over nodes, nil when this process does not lead or leaves nodes alone.
+	nodes atomic.Pointer[nodes.Controller]
 }
 
 // clientLogs makes Kubernetes' client libraries, which have one logger per process, log where the first autoscaler does.
@@ -72,6 +81,7 @@ func New(cfg Config, logger *slog.Logger, registry prometheus.Registerer) (*Auto
 		metrics:  workload.NewMetrics(registry), signalMetrics: signal.NewMetrics(registry),
 		usageMetrics: usage.NewMetrics(registry), actuationMetrics: actuation.NewMetrics(registry), vpaMetrics: vpa.NewMetrics(registry),
 		admissionMetrics: admission.NewMetrics(registry),
+		nodesMetrics:     nodes.NewMetrics(registry), claimMetrics: claim.NewMetrics(registry), drainMetrics: drain.NewMetrics(registry),
 		leading: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "yagura_autoscaler_leading", Help: "1 while this process carries policies out, else 0."}),
 	}
@@ -94,7 +104,7 @@ func (a *Autoscaler) State() State {
 	return state
 }
 
-// Handler serves /healthz, /readyz and /state, which is State as JSON.
+// Handler serves /healthz, /readyz, /state, which is State as JSON, and /api/v1/nodes, which is fleet.View.
 func (a *Autoscaler) Handler() http.Handler {
 	mux := http.NewServeMux()
 	probe := func(check func() error) http.HandlerFunc {
@@ -112,6 +122,7 @@ func (a *Autoscaler) Handler() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(a.State())
 	})
+	mux.HandleFunc("GET /api/v1/nodes", a.serveNodes)
 	return mux
 }
 
@@ -176,6 +187,8 @@ type closingJournal interface {
 	workload.Journal
 	// Usage takes what containers used in the last five minutes.
 	Usage(labels map[string]string, values map[string]float64)
+	// Fleet takes the nodes, or nil when nothing is known of them any more.
+	Fleet(view *fleet.View)
 	Close(ctx context.Context) error
 }
 
@@ -193,4 +206,5 @@ func (silence) Record(context.Context, decision.Record, bool) {}
 func (silence) Observe(decision.Record)                       {}
 func (silence) Forget(string, string)                         {}
 func (silence) Usage(map[string]string, map[string]float64)   {}
+func (silence) Fleet(*fleet.View)                             {}
 func (silence) Close(context.Context) error                   { return nil }

@@ -3,6 +3,7 @@ package autoscaler
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 
@@ -19,11 +20,13 @@ import (
 	"k8s.io/client-go/scale"
 	toolscache "k8s.io/client-go/tools/cache"
 	metricsclient "k8s.io/metrics/pkg/client/clientset/versioned/typed/metrics/v1beta1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
+	"github.com/yagura-dev/yagura/autoscaler/nodes"
 	"github.com/yagura-dev/yagura/autoscaler/signal"
 	"github.com/yagura-dev/yagura/autoscaler/vpa"
 	"github.com/yagura-dev/yagura/autoscaler/workload"
@@ -43,13 +46,18 @@ type cluster struct {
 	vpas    *vpa.Objects
 	signals *signal.Client
 
+	// objects is what the cache holds.
+	objects map[client.Object]cache.ByObject
+	// watching knows whether the cache is fed.
+	watching *nodes.WatchHealth
+
 	mu       sync.Mutex
 	watchErr error
 }
 
-func connect(config *rest.Config) (*cluster, error) {
-	k := &cluster{config: config, scheme: runtime.NewScheme()}
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, autoscalingv2.AddToScheme, vpav1.AddToScheme, v1alpha1.AddToScheme} {
+func connect(config *rest.Config, c clock.PassiveClock) (*cluster, error) {
+	k := &cluster{config: config, scheme: runtime.NewScheme(), watching: nodes.NewWatchHealth(c)}
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, batchv1.AddToScheme, autoscalingv2.AddToScheme, vpav1.AddToScheme, nodes.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(k.scheme); err != nil {
 			return nil, fmt.Errorf("make scheme: %w", err)
 		}
@@ -84,8 +92,12 @@ func (k *cluster) open(a *Autoscaler) error {
 	for _, namespace := range a.cfg.Namespaces {
 		namespaces[namespace] = cache.Config{}
 	}
+	k.objects = workload.CachedObjects()
+	if a.cfg.looksAfterNodes() {
+		maps.Copy(k.objects, nodes.CachedObjects(mapper))
+	}
 	k.cache, err = cache.New(k.config, cache.Options{
-		HTTPClient: k.http, Scheme: k.scheme, Mapper: mapper, ByObject: workload.CachedObjects(),
+		HTTPClient: k.http, Scheme: k.scheme, Mapper: mapper, ByObject: k.objects,
 		DefaultNamespaces: namespaces, ReaderFailOnMissingInformer: true, DefaultWatchErrorHandler: k.onWatchError,
 	})
 	if err != nil {
@@ -110,7 +122,7 @@ func (k *cluster) open(a *Autoscaler) error {
 func (k *cluster) sync(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
 	defer cancel()
-	for object := range workload.CachedObjects() {
+	for object := range k.objects {
 		if _, err := k.cache.GetInformer(ctx, object, cache.BlockUntilSynced(false)); err != nil {
 			return fmt.Errorf("watch %T: %w", object, err)
 		}
@@ -131,6 +143,7 @@ func (k *cluster) onWatchError(ctx context.Context, r *toolscache.Reflector, err
 	k.mu.Lock()
 	k.watchErr = err
 	k.mu.Unlock()
+	k.watching.Failed(r.TypeDescription(), err)
 	toolscache.DefaultWatchErrorHandler(ctx, r, err)
 }
 

@@ -8,7 +8,11 @@ import (
 
 	"github.com/yagura-dev/yagura/autoscaler/actuation"
 	"github.com/yagura-dev/yagura/autoscaler/admission"
+	"github.com/yagura-dev/yagura/autoscaler/claim"
+	"github.com/yagura-dev/yagura/autoscaler/drain"
 	"github.com/yagura-dev/yagura/autoscaler/journal"
+	"github.com/yagura-dev/yagura/autoscaler/nodes"
+	"github.com/yagura-dev/yagura/autoscaler/provider/registry"
 	"github.com/yagura-dev/yagura/autoscaler/signal"
 	"github.com/yagura-dev/yagura/autoscaler/usage"
 	"github.com/yagura-dev/yagura/autoscaler/vpa"
@@ -37,6 +41,14 @@ type Config struct {
 	Admission admission.Config `json:"admission"`
 	// VPA says for which VerticalPodAutoscalers sizes are recommended.
 	VPA vpa.Config `json:"vpa"`
+	// Providers are who makes nodes.
+	Providers registry.Config `json:"providers"`
+	// Nodes says how nodes are looked after. They are only by an autoscaler of all namespaces: nodes are full of pods of all of them.
+	Nodes nodes.Config `json:"nodes"`
+	// Claims says how patient nodes are asked for.
+	Claims claim.Config `json:"claims"`
+	// Drain bounds how nodes are emptied.
+	Drain drain.Config `json:"drain"`
 	// Journal says where records go.
 	Journal journal.Config `json:"journal"`
 }
@@ -70,6 +82,10 @@ func DefaultConfig() Config {
 		Actuation: actuation.DefaultConfig(),
 		Admission: admission.DefaultConfig(),
 		VPA:       vpa.DefaultConfig(),
+		Providers: registry.DefaultConfig(),
+		Nodes:     nodes.DefaultConfig(),
+		Claims:    claim.DefaultConfig(),
+		Drain:     drain.DefaultConfig(),
 		Journal:   journal.DefaultConfig(),
 	}
 }
@@ -84,29 +100,23 @@ func (c Config) Validate() error {
 	if err := c.LeaderElection.validate(); err != nil {
 		return fmt.Errorf("leaderElection.%w", err)
 	}
-	if err := c.Signal.Validate(); err != nil {
-		return fmt.Errorf("signal.%w", err)
-	}
-	if err := c.Workload.Validate(); err != nil {
-		return fmt.Errorf("workload.%w", err)
-	}
-	if err := c.Usage.Validate(); err != nil {
-		return fmt.Errorf("usage.%w", err)
-	}
-	if err := c.Actuation.Validate(); err != nil {
-		return fmt.Errorf("actuation.%w", err)
-	}
-	if err := c.Admission.Validate(); err != nil {
-		return fmt.Errorf("admission.%w", err)
-	}
-	if err := c.VPA.Validate(); err != nil {
-		return fmt.Errorf("vpa.%w", err)
-	}
-	if err := c.Journal.Validate(); err != nil {
-		return fmt.Errorf("journal.%w", err)
+	for _, section := range []struct {
+		name     string
+		validate func() error
+	}{
+		{"signal", c.Signal.Validate}, {"workload", c.Workload.Validate}, {"usage", c.Usage.Validate}, {"actuation", c.Actuation.Validate},
+		{"admission", c.Admission.Validate}, {"vpa", c.VPA.Validate}, {"providers", c.Providers.Validate}, {"nodes", c.Nodes.Validate},
+		{"claims", c.Claims.Validate}, {"drain", c.Drain.Validate}, {"journal", c.Journal.Validate},
+	} {
+		if err := section.validate(); err != nil {
+			return fmt.Errorf("%s.%w", section.name, err)
+		}
 	}
 	return nil
 }
+
+// looksAfterNodes reports whether nodes are looked after.
+func (c Config) looksAfterNodes() bool { return c.Nodes.Enabled && len(c.Namespaces) == 0 }
 
 // jitter is the factor that the client library puts on the retry period.
 const jitter = 1.2

@@ -31,6 +31,7 @@ import (
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
@@ -131,7 +132,7 @@ func ensureInstalled(t *testing.T, path string) {
 	a := newAutoscaler(t, Config{Kubeconfig: path})
 	config, _, err := a.restConfig()
 	require.NoError(t, err)
-	k, err := connect(config)
+	k, err := connect(config, clock.RealClock{})
 	require.NoError(t, err)
 	a.cfg.InstallCRDs = true
 	require.NoError(t, a.ensureDefinitions(t.Context(), k))

@@ -52,7 +52,7 @@ func (a *Autoscaler) session(ctx context.Context, book closingJournal) error {
 	if err != nil {
 		return &waitError{WaitingForKubeconfig, err}
 	}
-	k, err := connect(config)
+	k, err := connect(config, a.clock)
 	if err != nil {
 		return &waitError{WaitingForAPIServer, err}
 	}
@@ -242,6 +242,9 @@ func (a *Autoscaler) work(ctx context.Context, k *cluster, book closingJournal) 
 		Objects: k.vpas, Source: others, Status: k.client, Clock: a.clock, Logger: a.logger, Metrics: a.vpaMetrics,
 	})
 	group.Go(func() { recommender.Run(ctx) })
+	if a.cfg.looksAfterNodes() {
+		group.Go(func() { a.lookAfterNodes(ctx, k, book) })
+	}
 	controller := workload.NewController(a.cfg.Workload, workload.Dependencies{
 		Cache: k.cache, Status: k.client, Events: k.kube, Targets: k.targets, Signals: k.signals, Journal: book,
 		Clock: a.clock, Logger: a.logger, Instance: a.instance, Metrics: a.metrics, Usage: feeder, Actuation: executor, Models: modelsOf,

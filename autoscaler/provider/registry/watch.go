@@ -32,12 +32,24 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	if registerer == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.calls, m.seconds} {
-		if err := registerer.Register(c); err != nil {
-			return nil, err
+	var err error
+	if m.calls, err = register(registerer, m.calls); err != nil {
+		return nil, err
+	}
+	m.seconds, err = register(registerer, m.seconds)
+	return m, err
+}
+
+// register returns the collector that is registered already when there is one: providers are opened anew for every term of a leader,
+// and what was counted stays.
+func register[T prometheus.Collector](registerer prometheus.Registerer, c T) (T, error) {
+	err := registerer.Register(c)
+	if there := (prometheus.AlreadyRegisteredError{}); errors.As(err, &there) {
+		if existing, ok := there.ExistingCollector.(T); ok {
+			return existing, nil
 		}
 	}
-	return m, nil
+	return c, err
 }
 
 // watched is a provider whose calls are bounded in time, measured and counted.
