@@ -205,9 +205,14 @@ func broken(in consolidation.Input, d consolidation.Decision) string {
 			}
 		}
 	}
+	acts := map[string]bool{}
+	for _, p := range in.World.Policies {
+		acts[p.Name] = p.Spec.Mode == v1alpha1.Apply
+	}
 	for _, m := range d.Moves {
 		for _, p := range m.Place {
-			if moving[p.Node] {
+			// What another policy merely recommends to take away stays.
+			if c := byName[p.Node]; moving[p.Node] && (c.Policy == m.Policy || acts[c.Policy]) {
 				return fmt.Sprintf("%s is to go to %s, which goes", p.Pod, p.Node)
 			}
 			if c := byName[p.Node]; c != nil && (!c.Ready || c.Leaving || c.Expected) {
