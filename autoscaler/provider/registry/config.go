@@ -13,6 +13,7 @@ import (
 
 	"github.com/yagura-dev/yagura/autoscaler/provider/clusterapi"
 	"github.com/yagura-dev/yagura/autoscaler/provider/external"
+	"github.com/yagura-dev/yagura/autoscaler/provider/karpenter"
 	"github.com/yagura-dev/yagura/autoscaler/provider/kwok"
 )
 
@@ -32,6 +33,8 @@ type Instance struct {
 	External *external.Config `json:"external,omitempty"`
 	// ClusterAPI are the MachineDeployments and MachinePools of a cluster that Cluster API manages.
 	ClusterAPI *clusterapi.Config `json:"clusterapi,omitempty"`
+	// Karpenter are the nodes of an existing Karpenter, which are explained and left alone.
+	Karpenter *karpenter.Config `json:"karpenter,omitempty"`
 }
 
 // DefaultConfig has no provider.
@@ -66,6 +69,9 @@ func (i Instance) kinds() map[string]func() error {
 	}
 	if i.ClusterAPI != nil {
 		out["clusterapi"] = i.ClusterAPI.Validate
+	}
+	if i.Karpenter != nil {
+		out["karpenter"] = i.Karpenter.Validate
 	}
 	return out
 }

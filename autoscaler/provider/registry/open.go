@@ -22,6 +22,7 @@ import (
 	"github.com/yagura-dev/yagura/autoscaler/provider"
 	"github.com/yagura-dev/yagura/autoscaler/provider/clusterapi"
 	"github.com/yagura-dev/yagura/autoscaler/provider/external"
+	"github.com/yagura-dev/yagura/autoscaler/provider/karpenter"
 	"github.com/yagura-dev/yagura/autoscaler/provider/kwok"
 )
 
@@ -116,6 +117,8 @@ func (o *opener) open(name string, i Instance) (provider.Provider, error) {
 			return nil, err
 		}
 		return clusterapi.New(name, *i.ClusterAPI, clusterapi.Dependencies{Management: management, Workload: c, Clock: o.deps.Clock, Logger: logger}), nil
+	case i.Karpenter != nil:
+		return karpenter.New(name, *i.Karpenter, karpenter.Dependencies{Client: c}), nil
 	}
 	return nil, errors.New("no kind of provider is set")
 }
