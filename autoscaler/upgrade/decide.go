@@ -256,7 +256,7 @@ func (d *deciding) futility() *hold {
 // order puts nodes into the order in which they are renewed: sick ones first, then zone by zone, the oldest first. The zone whose turn it
 // is has a renewal under way; else it is the first one with a node that could be renewed.
 func (d *deciding) order() {
-	slices.SortStableFunc(d.nodes, func(a, b subject) int {
+	slices.SortFunc(d.nodes, func(a, b subject) int {
 		if (a.Unhealthy != "") != (b.Unhealthy != "") {
 			if a.Unhealthy != "" {
 				return -1
