@@ -26,6 +26,9 @@ func (s *session) ask(ctx context.Context, l *leaver) {
 		s.surge(ctx, l)
 	case leaves:
 		s.evict(ctx, l)
+		if o := s.owners[ownerUID(l.Pod)]; o != nil && why.held && l.code != "Evicted" && l.code != "Gone" {
+			o.here, o.ready = o.here+1, o.ready+1 // it stays, so another one may go in its place
+		}
 	}
 }
 

@@ -218,7 +218,7 @@ func (s *session) report() Progress {
 			p.Leaving++
 		case "Held", "Order":
 		default:
-			if p.Code == "" {
+			if p.Code == "" || p.Code == "LastReplica" { // which passes once the others are somewhere else
 				p.Code, p.Message = l.code, fmt.Sprintf("pod %s/%s: %s", l.Namespace, l.Name, l.message)
 			}
 		}

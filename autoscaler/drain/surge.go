@@ -25,7 +25,11 @@ const (
 )
 
 // obstacle is why a pod waits.
-type obstacle struct{ code, message string }
+type obstacle struct {
+	code, message string
+	// held is true when the pod was counted as leaving, and has to be counted back if it does not.
+	held bool
+}
 
 // owner is what makes a pod, as far as it says how many of its pods serve.
 type owner struct {
@@ -53,9 +57,9 @@ func (s *session) way(ctx context.Context, l *leaver) (way, obstacle, error) {
 	case o.here > 1:
 		o.here-- // all but one leave
 		o.ready--
-		return leaves, obstacle{}, nil
+		return leaves, obstacle{held: true}, nil
 	case o.wanted > 1:
-		return waits, obstacle{"LastReplica", fmt.Sprintf("it is the last of %d replicas that serves", o.wanted)}, nil
+		return waits, obstacle{code: "LastReplica", message: fmt.Sprintf("it is the last of %d replicas that serves", o.wanted)}, nil
 	case o.deployment != "":
 		return surges, obstacle{}, nil
 	}
@@ -110,7 +114,7 @@ func (s *session) owner(ctx context.Context, l *leaver) (*owner, error) {
 // surge rolls the Deployment of a single pod out, and then waits for it. The pod is evicted when the Deployment's own strategy takes
 // the old pod away first, and when a rollout of ours did not get on.
 func (s *session) surge(ctx context.Context, l *leaver) {
-	name := s.owners[metav1.GetControllerOf(l.Pod).UID].deployment
+	name := s.owners[ownerUID(l.Pod)].deployment
 	d, err := s.d.deps.Kube.AppsV1().Deployments(l.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		s.evict(ctx, l)
@@ -163,6 +167,14 @@ func (s *session) rolledOut(d *appsv1.Deployment) time.Time {
 		return time.Time{}
 	}
 	return at
+}
+
+// ownerUID is that of a pod's controller, empty when it has none.
+func ownerUID(pod *corev1.Pod) types.UID {
+	if ref := metav1.GetControllerOf(pod); ref != nil {
+		return ref.UID
+	}
+	return ""
 }
 
 func stuck(d *appsv1.Deployment) bool {
