@@ -40,10 +40,11 @@ type claimsCase struct {
 }
 
 const (
-	caseLabel  = "claims.example.com/case"
-	csiDriver  = "disk.claims.example.com"
-	gpuDriver  = "gpu.claims.example.com"
-	claimsSpan = 24
+	caseLabel = "claims.example.com/case"
+	csiDriver = "disk.claims.example.com"
+	gpuDriver = "gpu.claims.example.com"
+	// claimsCases is how many cases are run unless YAGURA_CLAIMS_CASES says otherwise.
+	claimsCases = 8
 )
 
 func drawClaims(seed uint64) *claimsCase {
@@ -218,14 +219,19 @@ func TestClaimsAgainstTheScheduler(t *testing.T) {
 	client, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
 	l := &claimsLab{client: client, ctx: t.Context()}
-	first := uint64(time.Now().UnixNano() % 1e9)
+	first := uint64(time.Now().UnixNano() % 1e6)
 	if seed := os.Getenv("YAGURA_CLAIMS_SEED"); seed != "" {
 		_, err := fmt.Sscan(seed, &first)
 		require.NoError(t, err)
 	}
 	t.Logf("seeds from %d: set YAGURA_CLAIMS_SEED to have them again", first)
+	n := uint64(claimsCases)
+	if s := os.Getenv("YAGURA_CLAIMS_CASES"); s != "" {
+		_, err := fmt.Sscan(s, &n)
+		require.NoError(t, err)
+	}
 	var cases []*claimsCase
-	for i := range uint64(claimsSpan) {
+	for i := range n {
 		cases = append(cases, drawClaims(first+i))
 	}
 	t.Cleanup(func() { l.clean(cases) })

@@ -64,7 +64,7 @@ func (p *planning) stands(st *step) bool {
 func (p *planning) takeOff(i int) {
 	st := p.log[i]
 	if st.hold != nil {
-		p.give(st.hold)
+		p.give(st.site, st.hold)
 		p.log[i].hold = nil
 	}
 	st.site.occupy(st.class, -1)

@@ -62,7 +62,7 @@ func (p *planning) rewind(to int) {
 			continue
 		}
 		if st.hold != nil {
-			p.give(st.hold)
+			p.give(st.site, st.hold)
 		}
 		st.site.occupy(st.class, -st.n)
 		p.relate(st, -st.n)

@@ -15,6 +15,7 @@ import (
 // hold is what one pod takes besides room: volumes that serve no other claim, claims for one pod alone, and devices.
 type hold struct {
 	pod     *corev1.Pod
+	class   *class
 	needs   *volume.Needs
 	node    device.Node
 	picks   []volume.Pick
@@ -29,13 +30,15 @@ type sessions struct {
 	// running are the pods on nodes by the claim for one pod alone that they use, nil before it is asked for.
 	running map[string]int
 	nodes   map[*site]device.Node
+	// bySite are the holds on devices that the plan has put on a site, in order.
+	bySite map[*site][]*hold
 	// why is the last reason for which a pod had no place, for those that no offer takes.
 	why Reason
 }
 
 func (p *planning) session() *sessions {
 	if p.holds == nil {
-		p.holds = &sessions{volumes: p.s.volumes.Reservations(), devices: p.s.devices.Allocator(), exclusive: map[string]int{}, nodes: map[*site]device.Node{}}
+		p.holds = &sessions{volumes: p.s.volumes.Reservations(), devices: p.s.devices.Allocator(), exclusive: map[string]int{}, nodes: map[*site]device.Node{}, bySite: map[*site][]*hold{}}
 	}
 	return p.holds
 }
@@ -50,7 +53,7 @@ func (p *planning) putOne(t *site, b *batch) bool {
 		p.session().why = reason
 		return false
 	}
-	p.take(h)
+	p.take(t, h)
 	p.put(t, b, 1)
 	p.log[len(p.log)-1].hold = h
 	return true
@@ -68,7 +71,7 @@ func (p *planning) putSingly(t *site, b *batch, n int) int {
 
 // holdOn finds what the batch's next pod would take on the site.
 func (p *planning) holdOn(t *site, b *batch) (*hold, Reason, bool) {
-	h := &hold{pod: b.pod(), needs: &b.class.claims.needs, node: p.deviceNode(t)}
+	h := &hold{pod: b.pod(), class: b.class, needs: &b.class.claims.needs, node: p.deviceNode(t)}
 	s := p.session()
 	for _, claim := range h.needs.Exclusive {
 		if s.exclusive[claim]+p.users(claim) > 0 {
@@ -91,27 +94,64 @@ func (p *planning) holdOn(t *site, b *batch) (*hold, Reason, bool) {
 			return nil, Reason{Code: reasonDevice, Message: why}, false
 		}
 		h.devices = found
+		if !p.anyOrder(t, h) {
+			return nil, Reason{Code: reasonDevice, Message: "others there could take its devices first"}, false
+		}
 	}
 	return h, Reason{}, true
 }
 
-func (p *planning) take(h *hold) {
+// anyOrder says whether the pods that the plan puts on the site find their devices also when this one comes first. The scheduler takes
+// the first devices that will do, and which pod it looks at first nobody knows; so pods that ask for different devices share a node
+// only if none can take what another needs.
+func (p *planning) anyOrder(t *site, h *hold) bool {
+	s := p.session()
+	others := s.bySite[t]
+	if !slices.ContainsFunc(others, func(o *hold) bool { return o.class != h.class }) {
+		return true
+	}
+	for _, o := range others {
+		s.devices.Undo(o.pod, o.devices)
+	}
+	var done []*hold
+	for _, o := range append([]*hold{h}, others...) {
+		found, why, err := s.devices.Fits(context.Background(), o.pod, h.node)
+		if why != "" || err != nil {
+			break
+		}
+		s.devices.Commit(o.pod, h.node, found)
+		done = append(done, &hold{pod: o.pod, devices: found})
+	}
+	for _, o := range done {
+		s.devices.Undo(o.pod, o.devices)
+	}
+	for _, o := range others {
+		s.devices.Commit(o.pod, h.node, o.devices)
+	}
+	return len(done) == len(others)+1
+}
+
+func (p *planning) take(t *site, h *hold) {
 	s := p.session()
 	for _, claim := range h.needs.Exclusive {
 		s.exclusive[claim]++
 	}
 	s.volumes.Take(h.needs, h.node.Node, h.picks)
-	s.devices.Commit(h.pod, h.node, h.devices)
+	if !h.devices.Empty() {
+		s.devices.Commit(h.pod, h.node, h.devices)
+		s.bySite[t] = append(s.bySite[t], h)
+	}
 }
 
-func (p *planning) give(h *hold) {
+func (p *planning) give(t *site, h *hold) {
 	s := p.session()
 	for _, claim := range h.needs.Exclusive {
 		s.exclusive[claim]--
 	}
 	s.volumes.Release(h.needs)
 	if !h.devices.Empty() {
-		s.devices.Release(h.pod)
+		s.devices.Undo(h.pod, h.devices)
+		s.bySite[t] = slices.DeleteFunc(s.bySite[t], func(o *hold) bool { return o == h })
 	}
 }
 
@@ -240,6 +280,7 @@ func (p *planning) trial(v *variety, b *batch) int {
 		delete(y.extra, p.s.domain(t, y))
 	}
 	delete(p.session().nodes, t)
+	delete(p.session().bySite, t)
 	return n
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -238,11 +239,29 @@ func (a *Allocator) Release(pod *corev1.Pod) {
 		a.evict(pod)
 		return
 	}
-	last := commits[len(commits)-1]
-	if a.pods[key] = commits[:len(commits)-1]; len(commits) == 1 {
+	a.undo(key, len(commits)-1)
+}
+
+// Undo takes back one Commit of the pod, whichever came after it. One that was taken back before does no harm.
+func (a *Allocator) Undo(pod *corev1.Pod, allocation Allocation) {
+	if allocation.Empty() {
+		return
+	}
+	key := types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
+	for i, claims := range a.pods[key] {
+		if &claims[0] == &allocation.claims[0] {
+			a.undo(key, i)
+			return
+		}
+	}
+}
+
+func (a *Allocator) undo(key types.NamespacedName, i int) {
+	undone := a.pods[key][i]
+	if a.pods[key] = slices.Delete(a.pods[key], i, i+1); len(a.pods[key]) == 0 {
 		delete(a.pods, key)
 	}
-	for _, c := range last {
+	for _, c := range undone {
 		if c.key.Name == "" {
 			give(a.state(), c.result)
 			continue
