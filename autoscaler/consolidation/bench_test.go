@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/yagura-dev/yagura/autoscaler/cluster"
 	"github.com/yagura-dev/yagura/autoscaler/consolidation"
 )
@@ -66,6 +69,31 @@ func BenchmarkFragmented(b *testing.B) {
 		}
 		report(b, c, d)
 	})
+}
+
+// BenchmarkLarge decides about 5,000 nodes with 150,000 pods, of which none has room elsewhere, as it is asked every few seconds: with a
+// memory of what was found out before.
+func BenchmarkLarge(b *testing.B) {
+	c := newTown(b)
+	o := offer("c32", 32, 1.6)
+	for i := range 5000 {
+		name := fmt.Sprintf("node-%04d", i)
+		c.node(name, o)
+		c.run(name, 30, 1060)
+	}
+	for i := range 40 {
+		pdb := &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("pdb-%d", i), Namespace: "shop"}}
+		pdb.Spec.Selector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": fmt.Sprintf("app-%d", i)}}
+		c.input.World.PDBs = append(c.input.World.PDBs, pdb)
+	}
+	c.input.Candidates = c.candidates()
+	var d consolidation.Decision
+	b.ReportAllocs()
+	for b.Loop() {
+		c.input.World.Now = c.input.World.Now.Add(5 * time.Second)
+		d = consolidation.Decide(c.input)
+	}
+	report(b, c, d)
 }
 
 func report(b *testing.B, c *town, d consolidation.Decision) {

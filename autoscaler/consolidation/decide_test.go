@@ -242,7 +242,7 @@ func TestReplacements(t *testing.T) {
 			c.node("n", large, func(n *cluster.Node) { n.PricePerHour = 0 })
 			c.run("n", 1, 1500)
 			c.node("m", large)
-			c.run("m", 7, 1000)
+			c.run("m", 7, 1100)
 		}, "NoRoom", 0, nil},
 		"spot by spot only with many alternatives": {[]cluster.Offer{spot(small)}, func(c *town) {
 			c.node("n", spot(large))

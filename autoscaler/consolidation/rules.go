@@ -31,6 +31,7 @@ func rules() []rule {
 		{"growth", notGrowing},
 		{"received", notReceiving},
 		{"failed", notFailedLately},
+		{"remembered", notAnswered},
 		{"pods", podsMayMove},
 		{"budget", budgetAllows},
 		{"worth", worthItsEvictions},
@@ -178,6 +179,15 @@ func notFailedLately(f *fleet, n *node) (bool, string, string) {
 		return true, "FailedLately", fmt.Sprintf("taking it away was given up (%s), and is not tried again for %s", r.failure, clip(r.until.Sub(f.now)))
 	}
 	return false, "NoFailure", "nothing was given up lately"
+}
+
+// notAnswered repeats what simulations found out a moment ago about the same pods. It comes before the pods are looked at one by one,
+// which would be most of the work in a fleet that has come to rest.
+func notAnswered(f *fleet, n *node) (bool, string, string) {
+	if answer, known := f.memory.answered(n, f); known {
+		return true, answer.Code, answer.Message
+	}
+	return false, "Unknown", "the node was not simulated lately"
 }
 
 func podsMayMove(f *fleet, n *node) (bool, string, string) {

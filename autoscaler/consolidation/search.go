@@ -106,21 +106,12 @@ func (s *search) empty() {
 func (s *search) removals() {
 	var nodes []*node
 	for _, n := range s.pool.eligible {
-		if !n.taken && !s.f.empty(n) && !s.known(n) {
+		if !n.taken && !s.f.empty(n) {
 			nodes = append(nodes, n)
 		}
 	}
 	slices.SortStableFunc(nodes, func(a, b *node) int { return cmp.Compare(a.cost/a.price, b.cost/b.price) })
 	s.remove(nodes, v1alpha1.DisruptUnderutilized)
-}
-
-// known repeats an answer that was found a moment ago.
-func (s *search) known(n *node) bool {
-	answer, known := s.f.memory.answered(n, s.f)
-	if known {
-		n.verdicts = append(n.verdicts, answer)
-	}
-	return known
 }
 
 // remove accepts as many of the nodes as their pods have room for, in order. Batches double while that goes well and are halved when

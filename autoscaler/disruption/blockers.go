@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -63,6 +64,10 @@ type subject struct {
 	pod   *corev1.Pod
 	world *Inspector
 	owner *metav1.OwnerReference
+	// budgets are looked up once, by whichever rule comes first.
+	looked     bool
+	budgets    []*policyv1.PodDisruptionBudget
+	unreadable error
 }
 
 // Pod judges a pod: the first rule that applies decides, and a pod to which none applies moves.

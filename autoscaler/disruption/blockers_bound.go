@@ -7,8 +7,7 @@ import (
 
 // finished pods hold nothing that could be moved.
 func finished(s *subject) (PodVerdict, bool) {
-	switch s.pod.Status.Phase {
-	case corev1.PodSucceeded, corev1.PodFailed:
+	if hasFinished(s.pod) {
 		return goes("Finished", "has finished")
 	}
 	return PodVerdict{}, false
@@ -16,7 +15,7 @@ func finished(s *subject) (PodVerdict, bool) {
 
 // static pods are the kubelet's own; the API server only mirrors them.
 func static(s *subject) (PodVerdict, bool) {
-	if _, mirror := s.pod.Annotations[corev1.MirrorPodAnnotationKey]; mirror || s.owner != nil && s.owner.Kind == "Node" {
+	if isStatic(s.pod, s.owner) {
 		return goes("Static", "is a static pod of its node")
 	}
 	return PodVerdict{}, false
@@ -42,12 +41,17 @@ func terminating(s *subject) (PodVerdict, bool) {
 }
 
 // Stationary is true for a pod that needs no other place when its node goes: it belongs to the node, has finished, or is being deleted.
+// It is the cheap part of Inspector.Pod, for counting.
 func Stationary(pod *corev1.Pod) bool {
-	s := &subject{pod: pod, owner: metav1.GetControllerOfNoCopy(pod)}
-	for _, judge := range []func(*subject) (PodVerdict, bool){finished, static, daemonSet, terminating} {
-		if v, applies := judge(s); applies {
-			return v.Fate == Goes
-		}
-	}
-	return false
+	owner := metav1.GetControllerOfNoCopy(pod)
+	return hasFinished(pod) || isStatic(pod, owner) || owner != nil && owner.Kind == "DaemonSet" || pod.DeletionTimestamp != nil
+}
+
+func hasFinished(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+func isStatic(pod *corev1.Pod, owner *metav1.OwnerReference) bool {
+	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
+	return mirror || owner != nil && owner.Kind == "Node"
 }

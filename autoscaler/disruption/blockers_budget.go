@@ -29,17 +29,22 @@ func guards(pdbs []*policyv1.PodDisruptionBudget) map[string][]guard {
 	return byNamespace
 }
 
-// budgetsOf are the PodDisruptionBudgets that count for the pod, or an error for the first that cannot be read.
-func (in *Inspector) budgetsOf(pod *corev1.Pod) (found []*policyv1.PodDisruptionBudget, err error) {
-	for _, g := range in.guards[pod.Namespace] {
+// found are the PodDisruptionBudgets that count for the pod, or an error for the first that cannot be read.
+func (s *subject) found() ([]*policyv1.PodDisruptionBudget, error) {
+	if s.looked {
+		return s.budgets, s.unreadable
+	}
+	s.looked = true
+	for _, g := range s.world.guards[s.pod.Namespace] {
 		if g.err != nil {
-			return nil, fmt.Errorf("the PodDisruptionBudget %s has a selector that cannot be read: %w", g.pdb.Name, g.err)
+			s.budgets, s.unreadable = nil, fmt.Errorf("the PodDisruptionBudget %s has a selector that cannot be read: %w", g.pdb.Name, g.err)
+			break
 		}
-		if g.selector.Matches(labels.Set(pod.Labels)) {
-			found = append(found, g.pdb)
+		if g.selector.Matches(labels.Set(s.pod.Labels)) {
+			s.budgets = append(s.budgets, g.pdb)
 		}
 	}
-	return found, nil
+	return s.budgets, s.unreadable
 }
 
 // unbudgeted pods are evicted by the API server without a look at budgets: they do not run.
@@ -52,7 +57,7 @@ func budgetCount(s *subject) (PodVerdict, bool) {
 	if unbudgeted(s.pod) {
 		return PodVerdict{}, false
 	}
-	found, err := s.world.budgetsOf(s.pod)
+	found, err := s.found()
 	switch {
 	case err != nil:
 		return blocks("PDBUnreadable", "%v", err)
@@ -67,7 +72,7 @@ func budget(s *subject) (PodVerdict, bool) {
 	if unbudgeted(s.pod) {
 		return PodVerdict{}, false
 	}
-	found, _ := s.world.budgetsOf(s.pod)
+	found, _ := s.found()
 	if len(found) != 1 {
 		return PodVerdict{}, false
 	}
