@@ -127,6 +127,8 @@ func zoneAffinity(zone string) *corev1.VolumeNodeAffinity {
 
 func (c *claimsCase) addPod(r *rand.Rand, i int, static, made string) {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprintf("%s-pod-%d", c.name, i)}, Spec: corev1.PodSpec{
+		// Nobody renews these nodes' leases, and so they are taken for lost after a while.
+		Tolerations:  []corev1.Toleration{{Operator: corev1.TolerationOpExists}},
 		NodeSelector: map[string]string{caseLabel: c.name}, AutomountServiceAccountToken: ptr.To(false), TerminationGracePeriodSeconds: ptr.To[int64](0),
 		Containers: []corev1.Container{{Name: "main", Image: "example.com/none", Resources: corev1.ResourceRequirements{
 			Requests: corev1.ResourceList{"cpu": resource.MustParse([]string{"500m", "1", "2"}[r.IntN(3)])}, Limits: corev1.ResourceList{}}}}}}
