@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -59,23 +60,27 @@ func (k *Keeper) Buy(ctx context.Context, order Order) ([]*v1alpha1.NodeClaim, e
 		k.deps.Metrics.refusals.WithLabelValues(refusal(err)).Inc()
 		return nil, fmt.Errorf("buy %d nodes: %w", len(order.Nodes), err)
 	}
-	var bought []*v1alpha1.NodeClaim
-	var failures []error
+	made := make([]*v1alpha1.NodeClaim, len(claims))
+	failures := make([]error, len(claims))
+	var group errgroup.Group
+	group.SetLimit(creators)
 	for i, c := range claims {
-		made, err := k.create(ctx, c)
-		if err != nil {
-			failures = append(failures, fmt.Errorf("create claim %s: %w", c.Name, err))
-			if ctx.Err() != nil || len(failures) > 3 {
-				failures = append(failures, fmt.Errorf("%d more claims are not tried", len(claims)-i-1))
-				break
+		group.Go(func() error {
+			var err error
+			if made[i], err = k.create(ctx, c); err != nil {
+				made[i], failures[i] = nil, fmt.Errorf("create claim %s: %w", c.Name, err)
 			}
-			continue
-		}
-		k.deps.Metrics.steps.WithLabelValues(string(StepBought)).Inc()
-		bought = append(bought, made)
+			return nil
+		})
 	}
+	_ = group.Wait()
+	bought := slices.DeleteFunc(made, func(c *v1alpha1.NodeClaim) bool { return c == nil })
+	k.deps.Metrics.steps.WithLabelValues(string(StepBought)).Add(float64(len(bought)))
 	return bought, errors.Join(failures...)
 }
+
+// creators is how many claims of a purchase are created at the same time.
+const creators = 16
 
 // charge writes the claims to the ledger and returns them as they are to be created.
 func (k *Keeper) charge(ctx context.Context, policy *v1alpha1.NodePolicy, order *Order) ([]*v1alpha1.NodeClaim, error) {

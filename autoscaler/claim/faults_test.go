@@ -92,21 +92,20 @@ func TestAClaimThatWasGivenUpIsNotLaunched(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "late", nodes(1))
 	var late *v1alpha1.NodeClaim
-	func() {
-		defer func() { require.NotNil(t, recover()) }()
-		k := w.keeper(func(what string) {
-			if what == "before create *v1alpha1.NodeClaim" {
-				panic(died{})
-			}
-		})
-		_, _ = k.Buy(t.Context(), w.order(1))
-	}()
+	dying := w.keeper(func(what string) error {
+		if what == "before create *v1alpha1.NodeClaim" {
+			return errDied
+		}
+		return nil
+	})
+	_, err := dying.Buy(t.Context(), w.order(1))
+	require.ErrorIs(t, err, errDied)
 	require.Len(t, w.read().Status.Reservations, 1)
 	late = &v1alpha1.NodeClaim{ObjectMeta: metav1.ObjectMeta{Name: w.read().Status.Reservations[0].Claim, Finalizers: []string{v1alpha1.NodeClaimFinalizer}, Labels: map[string]string{v1alpha1.LabelNodePolicy: w.policy}}}
 	late.Spec = v1alpha1.NodeClaimSpec{Policy: w.policy, Provider: "cloud-" + w.policy, Offer: v1alpha1.ClaimedOffer{Name: "m4"}}
 
 	k := w.keeper(uncut)
-	_, err := k.Buy(t.Context(), w.order(1))
+	_, err = k.Buy(t.Context(), w.order(1))
 	var conflict *claim.Conflict
 	require.ErrorAs(t, err, &conflict, "what is not finished may still come")
 	for range 10 {

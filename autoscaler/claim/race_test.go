@@ -30,7 +30,8 @@ func TestTwoLeadersNeverExceedALimit(t *testing.T) {
 			w := newWorldOn(t, kube, "race", nodes(limit))
 			random := rand.New(rand.NewPCG(seed, 1))
 			var mu sync.Mutex
-			chance := func(n int) bool { mu.Lock(); defer mu.Unlock(); return random.IntN(n) == 0 }
+			chosen := func(n int) int { mu.Lock(); defer mu.Unlock(); return random.IntN(n) }
+			chance := func(n int) bool { return chosen(n) == 0 }
 			w.cloud.lose = func() bool { return chance(4) }
 			w.cloud.fail = func(*v1alpha1.NodeClaim) error {
 				if chance(5) {
@@ -44,49 +45,40 @@ func TestTwoLeadersNeverExceedALimit(t *testing.T) {
 			bought := 0
 			leader := func(turns int) {
 				var k *claim.Keeper
+				r := &reaper{}
 				for range turns {
-					if k == nil || chance(6) {
-						k = w.keeper(func(string) {
-							if chance(60) {
-								panic(died{})
-							}
-						})
+					if k == nil || r.dead() || chance(6) {
+						r = &reaper{}
+						if chance(2) {
+							r.at = 1 + chosen(40)
+						}
+						k = w.keeper(r.cut)
 					}
-					func() {
-						defer func() {
-							if r := recover(); r != nil {
-								if _, ok := r.(died); !ok {
-									panic(r)
-								}
-								k = nil
-							}
-						}()
-						claims, err := k.Buy(t.Context(), w.order(1+random2(chance)))
-						var conflict *claim.Conflict
-						var exceeded *claim.LimitExceeded
-						if err != nil && !errors.As(err, &conflict) && !errors.As(err, &exceeded) {
-							assert.NoError(t, err)
-						}
-						mu.Lock()
-						bought += len(claims)
-						mu.Unlock()
-						for _, c := range w.claims() {
-							if chance(6) && c.Status.Phase == v1alpha1.ClaimReady {
-								w.cloud.mu.Lock()
-								w.cloud.drained[c.Name] = true
-								w.cloud.mu.Unlock()
-								_, _ = k.Drained(t.Context(), c, claim.DrainedInFull, "every pod has left")
-							}
-						}
-						index := claim.NewNodeIndex(w.nodes())
-						for _, c := range w.claims() {
-							_, err := k.Reconcile(t.Context(), c, index.Find(c))
-							assert.NoError(t, err)
-						}
-						_, err = k.Sweep(t.Context())
+					claims, err := k.Buy(t.Context(), w.order(1+chosen(2)))
+					var conflict *claim.Conflict
+					var exceeded *claim.LimitExceeded
+					if !errors.As(err, &conflict) && !errors.As(err, &exceeded) && !errors.Is(err, errDied) {
 						assert.NoError(t, err)
-						w.clock.Step(2 * time.Second)
-					}()
+					}
+					mu.Lock()
+					bought += len(claims)
+					mu.Unlock()
+					for _, c := range w.claims() {
+						if chance(6) && c.Status.Phase == v1alpha1.ClaimReady {
+							w.cloud.mu.Lock()
+							w.cloud.drained[c.Name] = true
+							w.cloud.mu.Unlock()
+							_, _ = k.Drained(t.Context(), c, claim.DrainedInFull, "every pod has left")
+						}
+					}
+					index := claim.NewNodeIndex(w.nodes())
+					for _, c := range w.claims() {
+						_, err := k.Reconcile(t.Context(), c, index.Find(c))
+						w.alive(err)
+					}
+					_, err = k.Sweep(t.Context())
+					w.alive(err)
+					w.clock.Step(2 * time.Second)
 				}
 			}
 			for range 5 {
@@ -124,13 +116,6 @@ func TestTwoLeadersNeverExceedALimit(t *testing.T) {
 			assert.Empty(t, w.nodes())
 		})
 	}
-}
-
-func random2(chance func(int) bool) int {
-	if chance(2) {
-		return 1
-	}
-	return 0
 }
 
 // TestOnePlanIsBoughtOnce has many processes that planned from the same world buy at the same moment.
