@@ -6,11 +6,16 @@ import "slices"
 // came later, and nobody knows in which order the scheduler will look at them. A pod that the scheduler would refuse where it is if
 // it came last is given another place, and when that does not hold either, none.
 func (p *planning) confirm(batches []*batch, o Options) {
-	watched := map[*batch]bool{}
+	watched, any := map[*batch]bool{}, false
 	for _, b := range batches {
 		watched[b] = b.class.constrained() > 0
+		any = any || watched[b]
 	}
-	p.release(nil)
+	if !any {
+		return
+	}
+	p.recount()
+	p.retry(batches, o)
 	for again := true; ; {
 		taken := p.refused(watched)
 		switch {
@@ -21,6 +26,59 @@ func (p *planning) confirm(batches []*batch, o Options) {
 			return
 		}
 	}
+}
+
+// retry looks again at pods to which it matters where others are: those that found no place may have one now that others have theirs.
+func (p *planning) retry(batches []*batch, o Options) {
+	for progress := true; progress; {
+		progress = false
+		for _, b := range batches {
+			before := b.left()
+			if _, held := p.held(b); before == 0 || held || b.class.constrained() == 0 || expendable(b) {
+				continue
+			}
+			p.onNodes(b)
+			p.onBought(b)
+			if b.class.singly() {
+				p.buySingly(b, o)
+			} else {
+				p.oneByOne([]*batch{b}, o)
+			}
+			progress = progress || b.left() < before
+		}
+	}
+}
+
+// recount counts pods where they are: while nodes are bought for them, pods are counted in advance, and in those domains only that pods
+// without a place ask about.
+func (p *planning) recount() {
+	if !slices.ContainsFunc(p.log, func(st step) bool { return st.cell != nil }) {
+		p.release(nil)
+		return
+	}
+	p.recounted = true
+	for _, y := range p.live {
+		y.epoch = 0
+		y.ready(p.s)
+		for _, t := range p.s.sites() {
+			if t.absent {
+				y.enter(p.s, t, -1)
+			}
+		}
+	}
+	for _, st := range p.log {
+		if st.site == nil {
+			continue
+		}
+		for _, list := range [2][]*tally{st.class.relation.adds, st.class.relation.carries} {
+			for _, y := range list {
+				if y.live == p {
+					y.add(p.s, st.site, st.n)
+				}
+			}
+		}
+	}
+	p.release(nil)
 }
 
 // refused takes the pods off that would not be allowed where they are if they came last, the latest first.
@@ -71,9 +129,6 @@ func (p *planning) takeOff(i int) {
 	p.relate(step{site: st.site, class: st.class}, -1)
 	st.batch.placed--
 	p.log[i].n--
-	if st.cell != nil { // it was counted by a reservation, which will be taken back as a whole
-		p.log = append(p.log, step{class: st.class, cell: st.cell, n: -1})
-	}
 }
 
 // dropUnused leaves nodes out that the plan buys for nobody any more, and says whether there were any.

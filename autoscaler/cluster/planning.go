@@ -25,6 +25,8 @@ type planning struct {
 	// live are the tallies that the open batches ask for.
 	live  []*tally
 	cells *cells
+	// recounted is true once the tallies count pods where they are, whatever the log says of how they were counted.
+	recounted bool
 }
 
 // step puts n pods of a batch on a site; a negative n takes bound ones off.
@@ -104,6 +106,11 @@ func (p *planning) watch(batches []*batch) {
 // end leaves the state as it was before the plan.
 func (p *planning) end() {
 	p.rewind(0)
+	if p.recounted {
+		for _, y := range p.s.topology.tallies {
+			y.epoch = 0 // what was counted in advance was not taken back as such
+		}
+	}
 	for _, y := range p.live {
 		y.live, y.extra, y.offered, y.open = nil, nil, nil, false
 	}
@@ -322,7 +329,14 @@ func (p *planning) resultOf(batches []*batch, onNodes, onBought []step) Plan {
 		}
 	}
 	for _, st := range onBought {
-		if st.site == nil || st.n <= 0 {
+		if st.site == nil || st.n <= 0 || st.batch == nil {
+			continue
+		}
+		if st.site.variety == nil {
+			pods = refs(st.batch, st.n, pods[:0])
+			for _, ref := range pods {
+				plan.Placed = append(plan.Placed, Placement{Pod: ref, Node: st.site.name})
+			}
 			continue
 		}
 		st.site.planned = append(st.site.planned, placed{st.batch, st.n})

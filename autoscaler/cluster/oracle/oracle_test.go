@@ -26,6 +26,8 @@ import (
 const (
 	agrees      = "agrees"
 	packsOther  = "the scheduler packs otherwise, and planning once more ends it"
+	cornered    = "the scheduler packs otherwise, and leaves a pod for which no offer has a place any more"
+	byEviction  = "the scheduler evicts pods of lower priority for a pod that no free room would do for"
 	refused     = "DEVIATION: the scheduler refuses a pod on its planned node"
 	schedulable = "DEVIATION: the scheduler binds a pod that is called unschedulable"
 	endless     = "DEVIATION: planning once more does not end it"
@@ -130,10 +132,10 @@ func (l *lab) run(ctx context.Context, c *Case) (verdict, error) {
 			return strict, err
 		}
 	}
-	if v.outcome == endless {
+	if v.outcome != agrees && v.outcome != packsOther {
 		return v, nil
 	}
-	if none, err := r.unschedulable(ctx); err != nil || none.outcome != agrees {
+	if none, err := r.unschedulable(ctx, r.plan.Unschedulable); err != nil || none.outcome != agrees {
 		return none, err
 	}
 	return v, nil
@@ -263,6 +265,14 @@ func (r *trial) free(ctx context.Context) (verdict, error) {
 		if len(left) == 0 {
 			return v, nil
 		}
+		for _, p := range left {
+			if found[id(p)] != nil {
+				continue
+			}
+			if err := r.create(ctx, r.given[id(p)], r.own()); err != nil { // it was evicted, and whoever controls it makes another one
+				return v, err
+			}
+		}
 		v.outcome = packsOther
 		var bound []*corev1.Pod
 		for _, q := range found {
@@ -276,7 +286,14 @@ func (r *trial) free(ctx context.Context) (verdict, error) {
 		}
 		again := state.Plan(cluster.Options{})
 		v.detail += describe(again)
-		if len(again.Unschedulable) > 0 || len(again.Create)+len(again.Placed)+len(again.Preempting) == 0 || round == 3 {
+		if len(again.Unschedulable) > 0 {
+			none, err := r.unschedulable(ctx, again.Unschedulable)
+			if err == nil && none.outcome == agrees {
+				none.outcome = cornered
+			}
+			return none, err
+		}
+		if len(again.Create)+len(again.Placed)+len(again.Preempting) == 0 || round == 3 {
 			v.outcome = endless
 			return v, nil
 		}
@@ -348,10 +365,14 @@ func (r *trial) withdraw(ctx context.Context) error {
 	return r.restore(ctx)
 }
 
-// unschedulable offers the pods that have no place a node of each offer.
-func (r *trial) unschedulable(ctx context.Context) (verdict, error) {
-	if len(r.plan.Unschedulable) == 0 {
+// unschedulable offers pods that have no place a node of each offer, and takes those away again.
+func (r *trial) unschedulable(ctx context.Context, pods []cluster.Unschedulable) (verdict, error) {
+	if len(pods) == 0 {
 		return verdict{outcome: agrees}, nil
+	}
+	before, err := r.pods(ctx)
+	if err != nil {
+		return verdict{}, err
 	}
 	var nodes []*corev1.Node
 	for i := range r.c.Offers {
@@ -363,11 +384,18 @@ func (r *trial) unschedulable(ctx context.Context) (verdict, error) {
 		return verdict{}, err
 	}
 	var wanted []types.NamespacedName
-	for _, u := range r.plan.Unschedulable {
-		if err := r.create(ctx, r.given[u.Pod.NamespacedName], r.own()); err != nil {
+	now := *metav1.NewDeleteOptions(0)
+	for _, u := range pods {
+		name := u.Pod.NamespacedName
+		if before[name] != nil { // what it was told about the nodes before is of no interest
+			if err := r.client.CoreV1().Pods(name.Namespace).Delete(ctx, name.Name, now); err != nil {
+				return verdict{}, err
+			}
+		}
+		if err := r.create(ctx, r.given[name], r.own()); err != nil {
 			return verdict{}, err
 		}
-		wanted = append(wanted, u.Pod.NamespacedName)
+		wanted = append(wanted, name)
 	}
 	found, err := r.judged(ctx, wanted)
 	if err != nil {
@@ -377,13 +405,26 @@ func (r *trial) unschedulable(ctx context.Context) (verdict, error) {
 	for i, w := range wanted {
 		if p := found[w]; p != nil && (p.Spec.NodeName != "" || p.Status.NominatedNodeName != "") {
 			v.outcome = schedulable
-			v.detail += fmt.Sprintf("  %s goes to %s%s, and was called unschedulable: %v\n", w, p.Spec.NodeName, p.Status.NominatedNodeName, r.plan.Unschedulable[i].Reasons)
+			v.detail += fmt.Sprintf("  %s goes to %s%s, and was called unschedulable: %v\n", w, p.Spec.NodeName, p.Status.NominatedNodeName, pods[i].Reasons)
 		}
 	}
 	if v.outcome != agrees {
 		v.detail += describe(r.plan)
+		if evicted(before, found, wanted) {
+			v.outcome = byEviction
+		}
 	}
-	return v, nil
+	return v, each(nodes, func(n *corev1.Node) error { return r.client.CoreV1().Nodes().Delete(ctx, n.Name, now) })
+}
+
+// evicted says whether pods were evicted, or are about to be.
+func evicted(before, after map[types.NamespacedName]*corev1.Pod, wanted []types.NamespacedName) bool {
+	for name, p := range before {
+		if p.Spec.NodeName != "" && after[name] == nil {
+			return true
+		}
+	}
+	return slices.ContainsFunc(wanted, func(w types.NamespacedName) bool { return after[w] != nil && after[w].Status.NominatedNodeName != "" })
 }
 
 func describe(plan cluster.Plan) string {
