@@ -60,7 +60,7 @@ func DefaultConfig() Config {
 		OffersInterval:        model.Duration(30 * time.Second),
 		ConsolidationInterval: model.Duration(10 * time.Second),
 		QueryInterval:         model.Duration(10 * time.Second),
-		SweepInterval:         model.Duration(30 * time.Second),
+		SweepInterval:         model.Duration(10 * time.Second),
 		MaxNodesPerPlan:       500,
 		Workers:               16,
 		ProviderTimeout:       model.Duration(30 * time.Second),

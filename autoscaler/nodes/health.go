@@ -15,6 +15,7 @@ import (
 	"github.com/yagura-dev/yagura/autoscaler/provider"
 	"github.com/yagura-dev/yagura/autoscaler/repair"
 	"github.com/yagura-dev/yagura/autoscaler/signal"
+	"github.com/yagura-dev/yagura/autoscaler/upgrade"
 )
 
 // maxAnswerAge is how old the answer of a query may be and still say something.
@@ -25,7 +26,7 @@ type healthKeeper struct {
 	memory *repair.Memory
 	// answers to repair rules, and to the pauses of upgrades by policy and name.
 	answers    map[repair.RuleID]repair.Answer
-	pauses     map[repair.RuleID]repair.Answer
+	pauses     map[repair.RuleID]upgrade.Answer
 	collectors repair.Heard
 	asked      time.Time
 	answered   time.Time
@@ -36,7 +37,7 @@ type healthKeeper struct {
 
 func newHealthKeeper() healthKeeper {
 	return healthKeeper{
-		memory: repair.NewMemory(), answers: map[repair.RuleID]repair.Answer{}, pauses: map[repair.RuleID]repair.Answer{},
+		memory: repair.NewMemory(), answers: map[repair.RuleID]repair.Answer{}, pauses: map[repair.RuleID]upgrade.Answer{},
 		collectors: repair.Heard{State: decision.Missing, Reason: "it was not asked yet"}, byNode: map[string]*repair.Health{},
 	}
 }
@@ -97,10 +98,10 @@ func (c *Controller) ask(ctx context.Context, now time.Time) {
 	c.background.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, maxAnswerAge/2)
 		defer cancel()
-		answers, pauses := map[repair.RuleID]repair.Answer{}, map[repair.RuleID]repair.Answer{}
+		answers, pauses := map[repair.RuleID]repair.Answer{}, map[repair.RuleID]upgrade.Answer{}
 		for _, q := range asked {
 			if q.pause {
-				pauses[q.id] = c.answer(ctx, q)
+				pauses[q.id] = c.pause(ctx, q)
 			} else {
 				answers[q.id] = c.answer(ctx, q)
 			}
@@ -119,21 +120,37 @@ func (c *Controller) ask(ctx context.Context, now time.Time) {
 	})
 }
 
-// answer asks one query. Series without a label node count for nobody, but for a pause every series counts.
+// answer asks the query of a repair rule. Series without a label node count for nobody.
 func (c *Controller) answer(ctx context.Context, q question) repair.Answer {
 	points, err := c.points(ctx, q)
 	if err != nil {
-		state := decision.Missing
-		if signal.Refused(err) {
-			state = decision.Invalid
-		}
-		return repair.Answer{State: state, Reason: fmt.Sprintf("no answer: %v", err)}
+		return repair.Answer{State: unanswered(err), Reason: fmt.Sprintf("no answer: %v", err)}
 	}
 	answer := repair.Answer{State: decision.Fresh}
 	for _, p := range points {
 		answer.Add(p.Labels["node"], p.Value)
 	}
 	return answer
+}
+
+// pause asks a query that stops upgrades: every series counts.
+func (c *Controller) pause(ctx context.Context, q question) upgrade.Answer {
+	points, err := c.points(ctx, q)
+	if err != nil {
+		return upgrade.Answer{State: unanswered(err), Reason: fmt.Sprintf("no answer: %v", err)}
+	}
+	answer := upgrade.Answer{State: decision.Fresh}
+	for _, p := range points {
+		answer.Values = append(answer.Values, p.Value)
+	}
+	return answer
+}
+
+func unanswered(err error) decision.State {
+	if signal.Refused(err) {
+		return decision.Invalid
+	}
+	return decision.Missing
 }
 
 func (c *Controller) points(ctx context.Context, q question) ([]signal.Point, error) {

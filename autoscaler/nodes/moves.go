@@ -15,12 +15,18 @@ import (
 	"github.com/yagura-dev/yagura/autoscaler/consolidation"
 	"github.com/yagura-dev/yagura/autoscaler/decision"
 	"github.com/yagura-dev/yagura/autoscaler/disruption"
+	"github.com/yagura-dev/yagura/autoscaler/upgrade"
 )
 
 // mover is what is known of nodes that are taken away. What must survive the process is in the claims; this is what makes it go
 // smoothly.
 type mover struct {
-	memory *consolidation.Memory
+	memory   *consolidation.Memory
+	renewal  *upgrade.Memory
+	versions versions
+	// drifted are the answers of renewal by policy and node, renewals what policies that only recommend would renew.
+	drifted  map[string]map[string]disruption.Stay
+	renewals []disruption.Move
 	// decided is when consolidation was asked last.
 	decided time.Time
 	stays   map[string]disruption.Stay
@@ -38,7 +44,8 @@ type mover struct {
 }
 
 func newMover() mover {
-	return mover{memory: consolidation.NewMemory(), stays: map[string]disruption.Stay{},
+	return mover{memory: consolidation.NewMemory(), renewal: upgrade.NewMemory(), versions: versions{raised: map[string]time.Time{}},
+		drifted: map[string]map[string]disruption.Stay{}, stays: map[string]disruption.Stay{},
 		running: map[string]*disruption.Move{}, steps: map[string]string{}, draining: map[string]bool{}, noted: map[string]time.Time{}, upgrades: map[string]*v1alpha1.UpgradeStatus{}}
 }
 
@@ -54,6 +61,7 @@ func (c *Controller) move(ctx context.Context, now time.Time) {
 		c.carryOn(ctx, now)
 	}
 	c.examine(now)
+	c.moves.renewals = nil
 	if why == "" {
 		c.repair(ctx, now)
 		c.renew(ctx, now)

@@ -142,6 +142,10 @@ func (c *Controller) explain(n *NodeView) {
 		n.Stay = StayView{Code: h.Code, Message: h.Message, Verdicts: verdicts(h.Verdicts)}
 		return
 	}
+	if s, ok := c.moves.drifted[n.Policy][n.Name]; ok && s.Code != "" && c.moves.upgrades[n.Policy] != nil && drifts(s) {
+		n.Stay = StayView{Code: s.Code, Message: s.Message, Verdicts: verdicts(s.Verdicts)}
+		return
+	}
 	s, ok := c.moves.stays[n.Name]
 	if !ok && n.Claim != "" {
 		s, ok = c.moves.stays[n.Claim]
@@ -199,8 +203,7 @@ func (c *Controller) showMoves(v *View) {
 		}
 		v.Moves = append(v.Moves, move)
 	}
-	for i := range c.moves.planned {
-		m := &c.moves.planned[i]
+	for _, m := range slices.Concat(c.moves.planned, c.moves.renewals) {
 		move := MoveView{Policy: m.Policy, Reason: string(m.Reason), Remove: m.Remove, Create: []string{}, Pods: len(m.Place), Saving: m.Saving, Step: "Recommended", Message: m.Message}
 		for j := range m.Create {
 			move.Create = append(move.Create, m.Create[j].Offer.Name)

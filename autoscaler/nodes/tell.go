@@ -290,7 +290,7 @@ func first1(s []string) string {
 
 func (c *Controller) movesPlanned(policy string) []disruption.Move {
 	var out []disruption.Move
-	for _, m := range c.moves.planned {
+	for _, m := range slices.Concat(c.moves.renewals, c.moves.planned) {
 		if m.Policy == policy && recommends(c.world.policies[policy]) {
 			out = append(out, m)
 		}
