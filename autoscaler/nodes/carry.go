@@ -55,6 +55,8 @@ func (c *Controller) carryOn(ctx context.Context, now time.Time) {
 			c.moves.steps[name] = stepDeleting // the keeper's
 		case k.DeletionTimestamp != nil:
 			leaving = append(leaving, k)
+		case rebooting(k) && now.Sub(k.Status.Disruption.At.Time) > rebootAfter:
+			c.reboot(ctx, k, now)
 		case drained(k):
 			c.moves.steps[name] = stepDeleting
 			c.end(ctx, k, claim.DrainedInFull, "the node is drained", now)

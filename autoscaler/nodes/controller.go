@@ -80,6 +80,10 @@ type Controller struct {
 	health healthKeeper
 	tell   teller
 
+	// looked is when everything was looked at last, looking how long that took.
+	looked  time.Time
+	looking time.Duration
+
 	lastTick atomic.Int64 // unix nanoseconds
 	view     atomic.Pointer[View]
 }
@@ -267,10 +271,20 @@ func (c *Controller) tick(ctx context.Context) {
 		c.batch.note(now)
 	}
 	c.ask(ctx, now)
-	c.move(ctx, now)
-	c.report(ctx, now)
+	if now.Sub(c.looked) >= idleShare*c.looking {
+		c.looked = now
+		started := time.Now()
+		c.move(ctx, now)
+		c.report(ctx, now)
+		c.looking = time.Since(started)
+		c.deps.Metrics.tickSeconds.Observe(c.looking.Seconds())
+	}
 	c.lastTick.Store(c.deps.Clock.Now().UnixNano())
 }
+
+// idleShare is how many times as long as a look at everything has taken nothing is looked at: in a cluster of thousands of nodes the
+// loop has to be free for pods that wait.
+const idleShare = 5
 
 // hold says why nothing may be decided right now, empty when something may.
 func (c *Controller) hold() string {

@@ -74,6 +74,8 @@ func (c *Controller) drainedSoFar(ctx context.Context, began *v1alpha1.NodeClaim
 	switch {
 	case err != nil:
 		c.couldNot(err, "drain a node", node.Name)
+	case progress.Done && rebooting(k):
+		c.reboot(ctx, k, now)
 	case progress.Done:
 		how := claim.DrainedInFull
 		if progress.Forced {

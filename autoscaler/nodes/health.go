@@ -196,7 +196,7 @@ func (c *Controller) examine(now time.Time) {
 	slices.SortFunc(in.Policies, func(a, b repair.Policy) int { return cmp.Compare(a.Name, b.Name) })
 	for _, name := range slices.Sorted(maps.Keys(c.world.nodes)) {
 		node := repair.Node{Node: c.world.nodes[name], Claim: c.world.claims[c.world.claimOfNode[name]]}
-		if health := h.byNode[name]; health == nil || health.State != repair.Healthy {
+		if health := h.byNode[name]; health == nil || health.State == repair.Watching || health.State == repair.Unhealthy || health.State == repair.Repairing {
 			node.DoNotDisrupt = c.refusal(name)
 		}
 		in.Nodes = append(in.Nodes, node)

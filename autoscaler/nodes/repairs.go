@@ -47,8 +47,10 @@ func (c *Controller) repair(ctx context.Context, now time.Time) {
 		}
 		c.tell.repaired(c, policy, a)
 		switch {
+		case a.Step == v1alpha1.RepairReboot && a.Drain:
+			c.emptyFirst(ctx, noted, a, now)
 		case a.Step != v1alpha1.RepairReplace:
-			c.mend(ctx, policy, noted, a)
+			c.mend(ctx, noted, a.Step)
 		case a.Way == repair.Delete:
 			c.discard(ctx, noted, false)
 		case a.Way == repair.Force:
@@ -73,12 +75,12 @@ func (c *Controller) edit(ctx context.Context, k *v1alpha1.NodeClaim, now time.T
 }
 
 // mend has the provider take a step on a machine. The loop does not wait for it.
-func (c *Controller) mend(ctx context.Context, policy *v1alpha1.NodePolicy, k *v1alpha1.NodeClaim, a *repair.Action) {
+func (c *Controller) mend(ctx context.Context, k *v1alpha1.NodeClaim, step v1alpha1.RepairStep) {
 	repairer, ok := c.deps.Providers[k.Spec.Provider].(provider.Repairer)
 	if !ok {
 		return
 	}
-	step, node := a.Step, a.Node
+	node := k.Status.NodeName
 	c.background.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, time.Duration(c.cfg.ProviderTimeout))
 		defer cancel()
@@ -91,6 +93,38 @@ func (c *Controller) mend(ctx context.Context, policy *v1alpha1.NodePolicy, k *v
 		c.deps.Logger.Warn("a step of repair failed", "node", node, "step", step, "err", err)
 		c.events.add(regardingClaim(k), corev1.EventTypeWarning, "RepairFailed", fmt.Sprintf("%s of node %s failed: %v", step, node, err))
 	})
+}
+
+// rebootAfter is how long the drain before a reboot may take: what has no other place then is restarted where it is.
+const rebootAfter = 2 * time.Minute
+
+// emptyFirst has a node drained, as far as its pods have room elsewhere, before it is rebooted. It comes back afterwards, so nothing is
+// bought for it.
+func (c *Controller) emptyFirst(ctx context.Context, k *v1alpha1.NodeClaim, a *repair.Action, now time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	noted, err := c.deps.Keeper.Disrupt(ctx, k, v1alpha1.ClaimDisruption{Reason: v1alpha1.DisruptUnhealthy, Message: a.Message, At: metav1.NewTime(now)})
+	if err != nil {
+		c.couldNot(err, "prepare a reboot", k.Name)
+		return
+	}
+	c.world.setClaim(noted, now)
+	if err := c.deps.Drainer.Cordon(ctx, c.world.nodes[a.Node], v1alpha1.DisruptUnhealthy); err != nil {
+		c.couldNot(err, "keep pods off a node", a.Node)
+	}
+}
+
+// rebooting reports whether a node leaves only to be rebooted: that was the last step taken.
+func rebooting(k *v1alpha1.NodeClaim) bool {
+	n := len(k.Status.Repairs)
+	return k.Status.Disruption != nil && k.DeletionTimestamp == nil && k.Status.Disruption.Reason == v1alpha1.DisruptUnhealthy &&
+		n > 0 && k.Status.Repairs[n-1].Step == v1alpha1.RepairReboot
+}
+
+// reboot reboots a node that has been drained, and lets pods come back.
+func (c *Controller) reboot(ctx context.Context, k *v1alpha1.NodeClaim, now time.Time) {
+	c.mend(ctx, k, v1alpha1.RepairReboot)
+	c.takeBack(ctx, []string{k.Name}, "it is rebooted", now)
 }
 
 // discard deletes a claim without a drain: of a machine that never took pods, or by force, of one that answers nobody.
