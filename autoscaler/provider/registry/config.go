@@ -13,6 +13,7 @@ import (
 
 	"github.com/yagura-dev/yagura/autoscaler/provider/clusterapi"
 	"github.com/yagura-dev/yagura/autoscaler/provider/external"
+	"github.com/yagura-dev/yagura/autoscaler/provider/gke"
 	"github.com/yagura-dev/yagura/autoscaler/provider/karpenter"
 	"github.com/yagura-dev/yagura/autoscaler/provider/kwok"
 )
@@ -33,6 +34,8 @@ type Instance struct {
 	External *external.Config `json:"external,omitempty"`
 	// ClusterAPI are the MachineDeployments and MachinePools of a cluster that Cluster API manages.
 	ClusterAPI *clusterapi.Config `json:"clusterapi,omitempty"`
+	// GKE are the node pools of a GKE cluster.
+	GKE *gke.Config `json:"gke,omitempty"`
 	// Karpenter are the nodes of an existing Karpenter, which are explained and left alone.
 	Karpenter *karpenter.Config `json:"karpenter,omitempty"`
 }
@@ -69,6 +72,9 @@ func (i Instance) kinds() map[string]func() error {
 	}
 	if i.ClusterAPI != nil {
 		out["clusterapi"] = i.ClusterAPI.Validate
+	}
+	if i.GKE != nil {
+		out["gke"] = i.GKE.Validate
 	}
 	if i.Karpenter != nil {
 		out["karpenter"] = i.Karpenter.Validate

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,6 +23,7 @@ import (
 	"github.com/yagura-dev/yagura/autoscaler/provider"
 	"github.com/yagura-dev/yagura/autoscaler/provider/clusterapi"
 	"github.com/yagura-dev/yagura/autoscaler/provider/external"
+	"github.com/yagura-dev/yagura/autoscaler/provider/gke"
 	"github.com/yagura-dev/yagura/autoscaler/provider/karpenter"
 	"github.com/yagura-dev/yagura/autoscaler/provider/kwok"
 )
@@ -56,7 +58,7 @@ func Open(cfg Config, deps Dependencies) (*Registry, error) {
 	}
 	opener := &opener{registry: r, deps: deps}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Instances)) {
-		p, err := opener.open(name, cfg.Instances[name])
+		p, err := opener.open(context.Background(), name, cfg.Instances[name])
 		if err != nil {
 			r.Close()
 			return nil, fmt.Errorf("open provider %s: %w", name, err)
@@ -84,7 +86,7 @@ type opener struct {
 	shared   client.Client
 }
 
-func (o *opener) open(name string, i Instance) (provider.Provider, error) {
+func (o *opener) open(ctx context.Context, name string, i Instance) (provider.Provider, error) {
 	logger := o.deps.Logger.With("provider", name)
 	c, err := o.client()
 	if err != nil {
@@ -117,6 +119,8 @@ func (o *opener) open(name string, i Instance) (provider.Provider, error) {
 			return nil, err
 		}
 		return clusterapi.New(name, *i.ClusterAPI, clusterapi.Dependencies{Management: management, Workload: c, Clock: o.deps.Clock, Logger: logger}), nil
+	case i.GKE != nil:
+		return gke.New(ctx, name, *i.GKE, gke.Dependencies{Logger: logger})
 	case i.Karpenter != nil:
 		return karpenter.New(name, *i.Karpenter, karpenter.Dependencies{Client: c}), nil
 	}
