@@ -69,7 +69,9 @@ func (k *Keeper) Buy(ctx context.Context, order Order) ([]*v1alpha1.NodeClaim, e
 			var err error
 			if made[i], err = k.create(ctx, c); err != nil {
 				made[i], failures[i] = nil, fmt.Errorf("create claim %s: %w", c.Name, err)
+				return nil
 			}
+			k.bear(c.Name)
 			return nil
 		})
 	}
@@ -77,6 +79,13 @@ func (k *Keeper) Buy(ctx context.Context, order Order) ([]*v1alpha1.NodeClaim, e
 	bought := slices.DeleteFunc(made, func(c *v1alpha1.NodeClaim) bool { return c == nil })
 	k.deps.Metrics.steps.WithLabelValues(string(StepBought)).Add(float64(len(bought)))
 	return bought, errors.Join(failures...)
+}
+
+// bear notes that a claim was made by this process, just now.
+func (k *Keeper) bear(name string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.tries[name] = &tries{seen: k.deps.Clock.Now(), born: true}
 }
 
 // creators is how many claims of a purchase are created at the same time.

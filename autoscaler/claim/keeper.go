@@ -2,6 +2,7 @@ package claim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -55,7 +56,9 @@ type tries struct {
 	failures int
 	next     time.Time
 	seen     time.Time
-	written  time.Time
+	// born is true when this process has made the claim: it needs no other clock to know its age.
+	born    bool
+	written time.Time
 }
 
 // New returns a Keeper.
@@ -111,7 +114,7 @@ func (k *Keeper) Reconcile(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 		// Somebody else has written the claim meanwhile: the next call sees it.
 		return Result{Claim: claim, After: time.Duration(k.cfg.RetryInterval), Message: "the claim has changed meanwhile"}, nil
 	}
-	if apierrors.IsNotFound(err) {
+	if isOf(claim, err) {
 		k.forget(claim.Name)
 		return Result{Step: StepGone}, nil
 	}
@@ -126,6 +129,16 @@ func (k *Keeper) Reconcile(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 		k.forget(claim.Name)
 	}
 	return result, nil
+}
+
+// isOf says whether it is the claim itself that was not found.
+func isOf(claim *v1alpha1.NodeClaim, err error) bool {
+	var status apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &status) {
+		return false
+	}
+	details := status.Status().Details
+	return details != nil && details.Group == v1alpha1.GroupName && details.Kind == "nodeclaims" && details.Name == claim.Name
 }
 
 func (k *Keeper) step(ctx context.Context, claim *v1alpha1.NodeClaim, node *corev1.Node, now time.Time) (Result, error) {

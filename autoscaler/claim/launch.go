@@ -265,13 +265,15 @@ func (k *Keeper) bootTimedOut(ctx context.Context, claim *v1alpha1.NodeClaim, no
 		return Result{Claim: claim}, false, err
 	}
 	k.mu.Lock()
-	seen := now
+	seen, born := now, false
 	if t := k.tries[claim.Name]; t != nil {
-		seen = t.seen
+		seen, born = t.seen, t.born
 	}
 	k.mu.Unlock()
-	// Times in objects come from clocks of others. This process has to have waited for a while itself.
-	if now.Sub(claim.CreationTimestamp.Time) < allowed || now.Sub(seen) < min(allowed, bootWitness) {
+	// Times in objects come from clocks of others: this process goes by its own where it can, and has to have waited for a while
+	// itself where it cannot.
+	watched := now.Sub(seen)
+	if watched < allowed && (born || watched < min(allowed, bootWitness) || now.Sub(claim.CreationTimestamp.Time) < allowed) {
 		return Result{}, false, nil
 	}
 	message := fmt.Sprintf("the node was not ready within %s: %s", allowed, pick(claim.Status.Message, "it never registered"))

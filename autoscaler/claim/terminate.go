@@ -26,6 +26,9 @@ func (k *Keeper) terminate(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 	if p == nil {
 		return k.wait(ctx, claim, fmt.Sprintf("there is no provider %q in the configuration that could delete the machine", claim.Spec.Provider), now)
 	}
+	if p.Capabilities().ReadOnly {
+		return k.bury(ctx, claim, nil, now) // it never heard of the claim
+	}
 	if wait := k.due(claim.Name, now); wait > 0 {
 		return Result{Claim: claim, After: wait, Message: claim.Status.Message}, nil
 	}

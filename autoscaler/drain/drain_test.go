@@ -130,7 +130,13 @@ func TestBudgetsAreWaitedFor(t *testing.T) {
 	w.deployment("other", 2)
 	w.budget("web", 2)
 	w.cordon()
-	p := w.drain()
+	p := w.drain(func(p *drain.Plan) { p.Reason = v1alpha1.DisruptUnderutilized })
+	assert.Equal(t, "PodDisruptionBudget", p.Code, "%+v", p)
+	for _, pod := range w.pods("other") {
+		assert.Nil(t, pod.DeletionTimestamp, "for its price alone a node is not emptied by half")
+	}
+	w.clock.Step(time.Minute)
+	p = w.drain()
 	assert.Equal(t, "PodDisruptionBudget", p.Code, "%+v", p)
 	assert.Contains(t, p.Message, "web-2")
 	for range 20 {

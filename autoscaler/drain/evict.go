@@ -55,6 +55,38 @@ func (s *session) evict(ctx context.Context, l *leaver) {
 	s.refused(l, code, message)
 }
 
+// rehearse asks the API server whether it would let every pod leave, without having any of them do so. Pods that a rollout replaces
+// are not evicted.
+func (s *session) rehearse(ctx context.Context, pods []*leaver) (all bool) {
+	all = true
+	for _, l := range pods {
+		if s.now.Before(l.try.next) {
+			l.at(l.try.code, "%s", l.try.message)
+			all = false
+			continue
+		}
+		if o, err := s.owner(ctx, l); err != nil {
+			s.refused(l, "Failed", "what makes it could not be read: "+err.Error())
+			all = false
+			continue
+		} else if o != nil && o.deployment != "" && o.wanted <= 1 {
+			continue
+		}
+		err := s.d.deps.Kube.PolicyV1().Evictions(l.Namespace).Evict(ctx, &policyv1.Eviction{
+			ObjectMeta:    metav1.ObjectMeta{Namespace: l.Namespace, Name: l.Name},
+			DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &l.UID}, DryRun: []string{metav1.DryRunAll}},
+		})
+		if err == nil {
+			continue
+		}
+		if code, message := explain(err); code != "Gone" {
+			s.refused(l, code, message)
+			all = false
+		}
+	}
+	return all
+}
+
 // explain sorts the answers of the Eviction API.
 func explain(err error) (code, message string) {
 	var status apierrors.APIStatus

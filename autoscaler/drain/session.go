@@ -127,7 +127,7 @@ func (s *session) run(ctx context.Context) {
 		}
 	}
 	// A node that is taken away for its price is not emptied by half: as long as nothing was done, everything must be possible.
-	if stopped > 0 && s.plan.voluntary() && !s.memory.begun {
+	if s.plan.voluntary() && !s.memory.begun && (stopped > 0 || !s.rehearse(ctx, waiting)) {
 		for _, l := range waiting {
 			if l.code == "" {
 				l.at("Held", "it could leave, but others cannot")
