@@ -166,9 +166,11 @@ func (p *planning) resettle(batches []*batch, r Removal) Outcome {
 	}
 	for _, b := range batches {
 		if b.left() > 0 {
-			reasons := p.reasons(b)
+			if !r.Buy {
+				return Outcome{Blocking: b.ref(b.placed), Reason: p.noRoom(b)}
+			}
 			reason := "no other node has room for it"
-			if r.Buy && len(reasons) > 0 {
+			if reasons := p.reasons(b); len(reasons) > 0 {
 				reason = reasons[0].Message
 			}
 			return Outcome{Blocking: b.ref(b.placed), Reason: reason}

@@ -93,7 +93,7 @@ func TestWhyANodeStays(t *testing.T) {
 		"the other node takes no pods yet": {func(c *town) { c.unready["busy"] = true }, "NoCheaperNode", "takes no pods yet"},
 		"there is no room elsewhere": {func(c *town) {
 			c.run("busy", 1, 2500)
-		}, "NoCheaperNode", "the pod shop/web-1 has no room elsewhere"},
+		}, "NoCheaperNode", "the pod shop/web-1 has no room elsewhere: of 1 other nodes: too little cpu left (1)"},
 		"room that pending pods will take is none": {func(c *town) { c.run("", 1, 2500) }, "NoCheaperNode", "no room elsewhere"},
 		"room that is kept free is none": {func(c *town) {
 			c.state.SetDemand([]cluster.Demand{{Name: "headroom", Pod: pod("spare", 7000), Count: 1, Kind: cluster.Headroom}})
