@@ -399,3 +399,31 @@ func BenchmarkPlanWithVolumes(b *testing.B) {
 		}
 	}
 }
+
+func TestPodsShareANodesDevicesOnlyInAnyOrder(t *testing.T) {
+	ns := pod("x", "1", "1Gi").Namespace
+	large := &resourcev1.DeviceClass{ObjectMeta: metav1.ObjectMeta{Name: "large"}, Spec: resourcev1.DeviceClassSpec{
+		Selectors: []resourcev1.DeviceSelector{{CEL: &resourcev1.CELDeviceSelector{Expression: `device.attributes["gpu.example.com"].large`}}}}}
+	forLarge := gpuTemplate(ns, 1)[1].(*resourcev1.ResourceClaimTemplate)
+	forLarge.Name, forLarge.Spec.Spec.Devices.Requests[0].Exactly.DeviceClassName = "large", "large"
+	for name, tt := range map[string]struct {
+		largeFirst bool
+		nodes      int
+	}{"who needs little could take the large one": {true, 2}, "who needs little takes the small one": {false, 1}} {
+		t.Run(name, func(t *testing.T) {
+			s := NewState()
+			o := offer("o", "a", "64", "64Gi", 1)
+			sl := gpuSlice("", 2)
+			for i := range sl.Spec.Devices {
+				sl.Spec.Devices[i].Attributes = map[resourcev1.QualifiedName]resourcev1.DeviceAttribute{"large": {BoolValue: ptr.To((i == 0) == tt.largeFirst)}}
+			}
+			o.Slices = []resourcev1.ResourceSlice{sl}
+			s.SetOffers([]Offer{o})
+			upsert(t, s, gpuTemplate(ns, 1)...)
+			upsert(t, s, large, forLarge, pod("needs-large", "1", "1Gi", withDevices("large")), pod("needs-any", "1", "1Gi", withDevices("one")))
+			plan := s.Plan(Options{})
+			assert.Empty(t, plan.Unschedulable)
+			assert.Len(t, plan.Create, tt.nodes)
+		})
+	}
+}

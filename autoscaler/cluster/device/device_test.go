@@ -488,3 +488,21 @@ func BenchmarkFits(b *testing.B) {
 		})
 	}
 }
+
+func TestOneCommitOfSeveralIsTakenBack(t *testing.T) {
+	a := catalog(template("t", request("gpu", 1)), class("gpu"), gpus("pool-1", "n1", 16), gpus("pool-2", "n2", 16)).Allocator()
+	p, n1, n2 := pod("p", fromTemplate("t")), node("n1", "a"), node("n2", "b")
+	first, _, err := a.Fits(t.Context(), p, n1)
+	require.NoError(t, err)
+	a.Commit(p, n1, first)
+	_, ok := place(t, a, p, n2)
+	require.True(t, ok)
+	for range 2 {
+		a.Undo(p, first)
+	}
+	a.Undo(p, device.Allocation{})
+	_, ok = place(t, a, p, n2)
+	assert.False(t, ok, "the other stays")
+	_, ok = place(t, a, p, n1)
+	assert.True(t, ok)
+}
