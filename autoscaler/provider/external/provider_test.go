@@ -46,6 +46,23 @@ type cloud struct {
 	plain      bool // answers failures without a code, as most servers do
 	unlisted   bool // lists no instances for once
 	calls      map[string]int
+	gate       *mortal // decides about changes of groups, when there is one
+}
+
+// change makes a change unless who asks for it is dead by then. The caller holds mu.
+func (c *cloud) change(do func() error) error {
+	if c.gate == nil {
+		return do()
+	}
+	effect, heard := c.gate.pass()
+	err := dead()
+	if effect {
+		err = do()
+	}
+	if !heard {
+		return dead()
+	}
+	return err
 }
 
 type pool struct {
@@ -99,64 +116,70 @@ func (c *cloud) NodeGroupTargetSize(_ context.Context, r *externalgrpc.NodeGroup
 	return &externalgrpc.NodeGroupTargetSizeResponse{TargetSize: int32(p.size)}, nil
 }
 
-func (c *cloud) NodeGroupIncreaseSize(ctx context.Context, r *externalgrpc.NodeGroupIncreaseSizeRequest) (*externalgrpc.NodeGroupIncreaseSizeResponse, error) {
+func (c *cloud) NodeGroupIncreaseSize(_ context.Context, r *externalgrpc.NodeGroupIncreaseSizeRequest) (*externalgrpc.NodeGroupIncreaseSizeResponse, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.calls["increase"]++
-	p, err := c.pool(r.Id)
-	if err != nil {
-		return nil, err
-	}
-	if c.loseCall {
-		c.loseCall = false
-		if c.late {
-			c.pending = append(c.pending, func() { p.size++ })
+	return &externalgrpc.NodeGroupIncreaseSizeResponse{}, c.change(func() error {
+		c.calls["increase"]++
+		p, err := c.pool(r.Id)
+		if err != nil {
+			return err
 		}
-		return nil, status.Error(codes.Unavailable, "the line was cut")
-	}
-	if p.soldOut || p.size+int(r.Delta) > p.max {
-		if c.plain {
-			return nil, fmt.Errorf("no more machines")
+		if c.loseCall {
+			c.loseCall = false
+			if c.late {
+				c.pending = append(c.pending, func() { p.size++ })
+			}
+			return status.Error(codes.Unavailable, "the line was cut")
 		}
-		return nil, status.Error(codes.ResourceExhausted, "no more machines")
-	}
-	p.size += int(r.Delta)
-	if c.loseAnswer {
-		c.loseAnswer = false
-		return nil, status.Error(codes.Unavailable, "the line was cut")
-	}
-	return &externalgrpc.NodeGroupIncreaseSizeResponse{}, nil
+		if p.soldOut || p.size+int(r.Delta) > p.max {
+			if c.plain {
+				return fmt.Errorf("no more machines")
+			}
+			return status.Error(codes.ResourceExhausted, "no more machines")
+		}
+		p.size += int(r.Delta)
+		if c.loseAnswer {
+			c.loseAnswer = false
+			return status.Error(codes.Unavailable, "the line was cut")
+		}
+		return nil
+	})
 }
 
 func (c *cloud) NodeGroupDecreaseTargetSize(_ context.Context, r *externalgrpc.NodeGroupDecreaseTargetSizeRequest) (*externalgrpc.NodeGroupDecreaseTargetSizeResponse, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p, err := c.pool(r.Id)
-	if err != nil {
-		return nil, err
-	}
-	if p.size+int(r.Delta) < len(p.instances) {
-		return nil, fmt.Errorf("would delete machines that there are")
-	}
-	p.size += int(r.Delta)
-	return &externalgrpc.NodeGroupDecreaseTargetSizeResponse{}, nil
+	return &externalgrpc.NodeGroupDecreaseTargetSizeResponse{}, c.change(func() error {
+		p, err := c.pool(r.Id)
+		if err != nil {
+			return err
+		}
+		if p.size+int(r.Delta) < len(p.instances) {
+			return fmt.Errorf("would delete machines that there are")
+		}
+		p.size += int(r.Delta)
+		return nil
+	})
 }
 
 func (c *cloud) NodeGroupDeleteNodes(_ context.Context, r *externalgrpc.NodeGroupDeleteNodesRequest) (*externalgrpc.NodeGroupDeleteNodesResponse, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p, err := c.pool(r.Id)
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range r.Nodes {
-		if state, ok := p.instances[n.ProviderID]; !ok || state == externalgrpc.InstanceStatus_instanceDeleting {
-			return nil, fmt.Errorf("%s is not in %s", n.ProviderID, r.Id)
+	return &externalgrpc.NodeGroupDeleteNodesResponse{}, c.change(func() error {
+		p, err := c.pool(r.Id)
+		if err != nil {
+			return err
 		}
-		p.instances[n.ProviderID] = externalgrpc.InstanceStatus_instanceDeleting
-		p.size--
-	}
-	return &externalgrpc.NodeGroupDeleteNodesResponse{}, nil
+		for _, n := range r.Nodes {
+			if state, ok := p.instances[n.ProviderID]; !ok || state == externalgrpc.InstanceStatus_instanceDeleting {
+				return fmt.Errorf("%s is not in %s", n.ProviderID, r.Id)
+			}
+			p.instances[n.ProviderID] = externalgrpc.InstanceStatus_instanceDeleting
+			p.size--
+		}
+		return nil
+	})
 }
 
 func (c *cloud) NodeGroupNodes(_ context.Context, r *externalgrpc.NodeGroupNodesRequest) (*externalgrpc.NodeGroupNodesResponse, error) {
