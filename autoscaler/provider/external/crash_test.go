@@ -1,6 +1,7 @@
 package external
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,8 +9,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"context"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -78,7 +77,7 @@ func (w *world) alive(t *testing.T) *Provider {
 	return w.open(t)
 }
 
-// settled asks as the controller does until nothing is in doubt.
+// bought asks as the controller does until the machine runs.
 func (w *world) bought(t *testing.T, p *Provider, claim *v1alpha1.NodeClaim) {
 	t.Helper()
 	var err error
@@ -95,6 +94,7 @@ func (w *world) bought(t *testing.T, p *Provider, claim *v1alpha1.NodeClaim) {
 	require.FailNow(t, "the machine does not come", "%v", err)
 }
 
+// gone asks until the machine has gone.
 func (w *world) gone(t *testing.T, p *Provider, claim *v1alpha1.NodeClaim) {
 	t.Helper()
 	var err error
