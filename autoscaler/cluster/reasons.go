@@ -16,6 +16,9 @@ const (
 	reasonGate         = "SchedulingGate"
 	reasonNoOffers     = "NoOffers"
 	reasonMaxNodes     = "MaxNodes"
+	reasonSpread       = "TopologySpread"
+	reasonAffinity     = "PodAffinity"
+	reasonAnti         = "PodAntiAffinity"
 	reasonVolume       = "Volume"
 	reasonVolumeLimit  = "VolumeLimit"
 	reasonDevice       = "Device"
@@ -92,5 +95,37 @@ func (p *planning) refusal(b *batch, v *variety) Reason {
 	if l := p.limit(v); l != "" {
 		return Reason{Code: reasonLimit, Message: fmt.Sprintf("policy %s has reached its limit of %s", v.offer.Policy, l)}
 	}
+	if reason, ok := p.keptOff(v, c); ok {
+		return reason
+	}
 	return Reason{Code: reasonMaxNodes, Message: "the plan may not buy more nodes"}
+}
+
+// keptOff says which other pods keep the class off a new node of the variety, false when none do.
+func (p *planning) keptOff(v *variety, c *class) (Reason, bool) {
+	t, r := v.site(), &c.relation
+	t.index = p.s.nextSite + int32(len(p.bought))
+	for i := range r.spread {
+		y := r.spread[i].tally
+		switch d := p.s.domain(t, y); {
+		case d == nowhere:
+			return Reason{Code: reasonSpread, Message: fmt.Sprintf("the pod is to be spread over %s, a label that it does not have", y.key)}, true
+		case y.counts[d]+r.spread[i].self-y.least(r.spread[i].minDomains) > r.spread[i].maxSkew:
+			return Reason{Code: reasonSpread, Message: fmt.Sprintf("one more pod there would break its spread over %s", y.key)}, true
+		}
+	}
+	for _, y := range r.anti {
+		if y.counts[p.s.domain(t, y)] > 0 {
+			return Reason{Code: reasonAnti, Message: fmt.Sprintf("pods that it must not share %s with are there", y.key)}, true
+		}
+	}
+	for _, y := range r.bars {
+		if y.counts[p.s.domain(t, y)] > 0 {
+			return Reason{Code: reasonAnti, Message: fmt.Sprintf("pods there must not share %s with it", y.key)}, true
+		}
+	}
+	if !p.near(r, func(y *tally) int32 { return p.s.domain(t, y) }, -1) {
+		return Reason{Code: reasonAffinity, Message: "the pods that it must be near are elsewhere, or nowhere"}, true
+	}
+	return Reason{}, false
 }
