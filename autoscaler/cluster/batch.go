@@ -58,7 +58,7 @@ func (s *State) batches() []*batch {
 }
 
 func compareBatches(a, b *batch) int {
-	if d := cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(a.rank, b.rank), cmp.Compare(b.class.constrained(), a.class.constrained())); d != 0 {
+	if d := cmp.Or(cmp.Compare(b.priority, a.priority), cmp.Compare(a.rank, b.rank), cmp.Compare(a.class.turn(), b.class.turn())); d != 0 {
 		return d
 	}
 	for _, dim := range []int{dimCPU, dimMemory} {
@@ -73,6 +73,18 @@ func compareBatches(a, b *batch) int {
 		return cmp.Compare(a.demand.Name, b.demand.Name)
 	}
 	return 0
+}
+
+// turn orders classes of one priority: first those that must be away from others, for which places are scarce, and last those that
+// must be near others, which have to be somewhere by then.
+func (c *class) turn() int {
+	switch {
+	case len(c.relation.affinity) > 0:
+		return 2
+	case c.constrained() > 0:
+		return 0
+	}
+	return 1
 }
 
 // classifyDemand holds the classes of pods that are foreseen.

@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"cmp"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,8 +18,126 @@ type checkedNode struct {
 }
 
 // check holds a plan against the rules of scheduling, worked out from the objects alone: in the end no node is overcommitted, and
-// every placed pod's demands on its node and on where others are hold with all pods in place.
+// every placed pod's demands on its node and on where others are hold with all pods in place, whatever the order was.
 func check(t *testing.T, s *State, plan Plan) {
+	t.Helper()
+	nodes, placedPods := lay(t, s, plan)
+	index := countDomains(nodes)
+	for p, n := range placedPods {
+		checkTopology(t, p, n, nodes, index)
+	}
+}
+
+// checkInTurn is check for plans that hold in the order of turns: all nodes are there, and pods come to the nodes planned for them
+// once they may.
+func checkInTurn(t *testing.T, s *State, plan Plan) {
+	t.Helper()
+	nodes, placedPods := lay(t, s, plan)
+	var waiting []*corev1.Pod
+	for _, n := range nodes {
+		n.pods = slices.DeleteFunc(n.pods, func(p *corev1.Pod) bool {
+			if placedPods[p] != nil {
+				waiting = append(waiting, p)
+				return true
+			}
+			return false
+		})
+	}
+	slices.SortFunc(waiting, func(a, b *corev1.Pod) int {
+		return cmp.Or(cmp.Compare(s.pods[key(b)].class.priority, s.pods[key(a)].class.priority),
+			cmp.Compare(s.pods[key(a)].class.turn(), s.pods[key(b)].class.turn()), cmp.Compare(a.Name, b.Name))
+	})
+	for progress := true; progress; {
+		progress = false
+		for i, p := range waiting {
+			if n := placedPods[p]; may(p, n, nodes) {
+				n.pods = append(n.pods, p)
+				waiting = slices.Delete(waiting, i, i+1)
+				progress = true
+				break
+			}
+		}
+	}
+	for _, p := range waiting {
+		t.Errorf("%s never gets to %s", p.Name, placedPods[p].node.Name)
+	}
+}
+
+// may is the scheduler's word on topology for a pod and a node as things are.
+func may(p *corev1.Pod, n *checkedNode, nodes []*checkedNode) bool {
+	match := func(sel *metav1.LabelSelector, q *corev1.Pod) bool {
+		selector, err := metav1.LabelSelectorAsSelector(sel)
+		return err == nil && p.Namespace == q.Namespace && selector.Matches(labels.Set(q.Labels))
+	}
+	count := func(sel *metav1.LabelSelector, key string) (map[string]int, int) {
+		out, total := map[string]int{}, 0
+		for _, o := range nodes {
+			for _, q := range o.pods {
+				if d, ok := o.node.Labels[key]; ok && match(sel, q) {
+					out[d]++
+					total++
+				}
+			}
+		}
+		return out, total
+	}
+	for _, c := range p.Spec.TopologySpreadConstraints {
+		counts, least := map[string]int{}, -1
+		for _, o := range nodes {
+			if ok, _ := nodeaffinity.GetRequiredNodeAffinity(p).Match(o.node); !ok {
+				continue
+			}
+			counts[o.node.Labels[c.TopologyKey]] += 0
+			for _, q := range o.pods {
+				if match(c.LabelSelector, q) {
+					counts[o.node.Labels[c.TopologyKey]]++
+				}
+			}
+		}
+		for _, k := range counts {
+			if least < 0 || k < least {
+				least = k
+			}
+		}
+		self := 0
+		if match(c.LabelSelector, p) {
+			self = 1
+		}
+		if counts[n.node.Labels[c.TopologyKey]]+self-least > int(c.MaxSkew) {
+			return false
+		}
+	}
+	if a := p.Spec.Affinity; a != nil && a.PodAffinity != nil {
+		for _, term := range a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
+			counts, total := count(term.LabelSelector, term.TopologyKey)
+			if counts[n.node.Labels[term.TopologyKey]] == 0 && (total > 0 || !match(term.LabelSelector, p)) {
+				return false
+			}
+		}
+	}
+	apart := func(p, q *corev1.Pod, n, o *checkedNode) bool {
+		if a := p.Spec.Affinity; a != nil && a.PodAntiAffinity != nil {
+			for _, term := range a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution {
+				selector, _ := metav1.LabelSelectorAsSelector(term.LabelSelector)
+				if p.Namespace == q.Namespace && selector.Matches(labels.Set(q.Labels)) && n.node.Labels[term.TopologyKey] == o.node.Labels[term.TopologyKey] {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	for _, o := range nodes {
+		for _, q := range o.pods {
+			if apart(p, q, n, o) || apart(q, p, o, n) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// lay puts the plan's pods on nodes and checks what does not depend on where others are.
+func lay(t *testing.T, s *State, plan Plan) ([]*checkedNode, map[*corev1.Pod]*checkedNode) {
 	t.Helper()
 	var nodes []*checkedNode
 	byName := map[string]*checkedNode{}
@@ -63,10 +183,7 @@ func check(t *testing.T, s *State, plan Plan) {
 	for _, n := range nodes {
 		checkNode(t, n, placedPods)
 	}
-	index := countDomains(nodes)
-	for p, n := range placedPods {
-		checkTopology(t, p, n, nodes, index)
-	}
+	return nodes, placedPods
 }
 
 func checkNode(t *testing.T, n *checkedNode, planned map[*corev1.Pod]*checkedNode) {
