@@ -78,7 +78,7 @@ func (p *planning) newFor(b *batch) *variety {
 // allowsNew says whether topology allows the class on a node of the variety that is bought now.
 func (p *planning) allowsNew(v *variety, c *class) bool {
 	t := v.site()
-	t.index = p.s.nextSite + int32(len(p.bought))
+	t.index = p.s.nextSite + p.serial
 	entered := make([]*tally, 0, len(c.relation.spread))
 	for i := range c.relation.spread {
 		y := c.relation.spread[i].tally
@@ -123,6 +123,7 @@ func (p *planning) growFor(b *batch) bool {
 
 // exchange makes a node that the plan buys one of another variety.
 func (p *planning) exchange(t *site, v *variety) {
+	p.recounted = true // a spread constraint may count one and not the other
 	p.charge(t.variety, -1)
 	p.charge(v, 1)
 	used := t.variety.free.clone().take(t.free, 1)

@@ -13,6 +13,8 @@ type planning struct {
 	log []step
 	// bought are the sites that the plan adds.
 	bought []*site
+	// serial numbers them; those that were dropped leave gaps.
+	serial int32
 	spent  map[string]*spending
 	// sold counts what was bought of bounded varieties.
 	sold map[*variety]int
@@ -278,13 +280,12 @@ func (s *State) plan(o Options, left map[gangID]string) (Plan, map[gangID]string
 			p.overExpendable(b)
 		}
 	}
-	existing := len(p.log)
 	p.buy(batches, o)
-	p.confirm(batches, o)
+	p.settleOn(batches, o)
 	if short := p.incomplete(batches); len(short) > 0 {
 		return Plan{}, short, batches
 	}
-	plan := p.resultOf(batches, p.log[:existing], p.log[existing:])
+	plan := p.resultOf(batches, p.log)
 	plan.Cost = p.cost(batches, o)
 	return plan, nil, nil
 }
@@ -301,8 +302,8 @@ func (s *State) begin() (*planning, []*batch) {
 	return p, batches
 }
 
-// resultOf names the pods of steps on nodes and of steps on what is bought, and those without a place.
-func (p *planning) resultOf(batches []*batch, onNodes, onBought []step) Plan {
+// resultOf names the pods of steps, and those without a place.
+func (p *planning) resultOf(batches []*batch, steps []step) Plan {
 	plan := Plan{}
 	next := make(map[*batch]int, len(batches))
 	refs := func(b *batch, n int, to []PodRef) []PodRef {
@@ -315,9 +316,14 @@ func (p *planning) resultOf(batches []*batch, onNodes, onBought []step) Plan {
 		return to
 	}
 	var pods []PodRef
-	for _, st := range onNodes {
-		if st.batch == nil {
-			continue // an expendable pod that gives way
+	for i := range steps {
+		st := &steps[i]
+		if st.site == nil || st.batch == nil || st.n <= 0 {
+			continue // a reservation, an expendable pod that gives way, or what was taken off again
+		}
+		if st.site.variety != nil {
+			st.site.planned = append(st.site.planned, placed{st.batch, st.n})
+			continue
 		}
 		pods = refs(st.batch, st.n, pods[:0])
 		for _, ref := range pods {
@@ -327,19 +333,6 @@ func (p *planning) resultOf(batches []*batch, onNodes, onBought []step) Plan {
 				plan.Placed = append(plan.Placed, Placement{Pod: ref, Node: st.site.name})
 			}
 		}
-	}
-	for _, st := range onBought {
-		if st.site == nil || st.n <= 0 || st.batch == nil {
-			continue
-		}
-		if st.site.variety == nil {
-			pods = refs(st.batch, st.n, pods[:0])
-			for _, ref := range pods {
-				plan.Placed = append(plan.Placed, Placement{Pod: ref, Node: st.site.name})
-			}
-			continue
-		}
-		st.site.planned = append(st.site.planned, placed{st.batch, st.n})
 	}
 	for _, t := range p.bought {
 		n := 0

@@ -57,7 +57,8 @@ func (p *planning) inZone(v *variety) int {
 
 // purchase adds a node of the variety to the plan.
 func (p *planning) purchase(v *variety) *site {
-	t := &site{index: p.s.nextSite + int32(len(p.bought)), name: "new-" + strconv.Itoa(len(p.bought)), node: v.node, shape: v.shape, free: v.free.clone(), variety: v}
+	t := &site{index: p.s.nextSite + p.serial, name: "new-" + strconv.Itoa(int(p.serial)), node: v.node, shape: v.shape, free: v.free.clone(), variety: v}
+	p.serial++
 	p.bought = append(p.bought, t)
 	p.charge(v, 1)
 	for _, y := range p.live {

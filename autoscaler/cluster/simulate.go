@@ -159,10 +159,9 @@ func (p *planning) resettle(batches []*batch, r Removal) Outcome {
 	for _, b := range batches {
 		p.onNodes(b)
 	}
-	existing := len(p.log)
 	if left(batches) > 0 && r.Buy && r.MaxNew > 0 {
 		p.buy(batches, Options{MaxNodes: r.MaxNew})
-		p.confirm(batches, Options{MaxNodes: r.MaxNew})
+		p.settleOn(batches, Options{MaxNodes: r.MaxNew})
 	}
 	for _, b := range batches {
 		if b.left() > 0 {
@@ -184,7 +183,7 @@ func (p *planning) resettle(batches []*batch, r Removal) Outcome {
 		return Outcome{Blocking: batches[0].ref(0), Reason: fmt.Sprintf("what it needs instead costs %.4g per hour, not below %.4g", sum, r.MaxPrice)}
 	}
 	out := Outcome{Feasible: true}
-	plan := p.resultOf(batches, p.log[start:existing], p.log[existing:])
+	plan := p.resultOf(batches, p.log[start:])
 	out.Moves, out.Create = plan.Placed, plan.Create
 	for i, n := range out.Create {
 		for _, ref := range n.Pods {

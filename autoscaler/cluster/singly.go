@@ -263,7 +263,7 @@ func (p *planning) buySingly(b *batch, o Options) {
 // trial is how many of the batch's pods a node of the variety would take.
 func (p *planning) trial(v *variety, b *batch) int {
 	mark := len(p.log)
-	t := &site{index: p.s.nextSite + int32(len(p.bought)), name: "trial", node: v.node, shape: v.shape, free: v.free.clone(), variety: v}
+	t := &site{index: p.s.nextSite + p.serial, name: "trial", node: v.node, shape: v.shape, free: v.free.clone(), variety: v}
 	var entered []*tally
 	for _, y := range p.live {
 		if y.scope == nil || !y.scope.includes(t) {
