@@ -36,12 +36,16 @@ func (p *planning) noRoom(b *batch) string {
 	slices.SortFunc(shares, func(a, b share) int { return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.why, b.why)) })
 	var text []string
 	for _, s := range shares[:min(len(shares), 3)] {
-		text = append(text, fmt.Sprintf("%s (%d)", s.why, s.n))
+		why := s.why
+		if !strings.Contains(why, " ") {
+			why = "too little " + why + " left" // the name of a resource
+		}
+		text = append(text, fmt.Sprintf("%s (%d)", why, s.n))
 	}
 	return fmt.Sprintf("of %d other nodes: %s", nodes, strings.Join(text, ", "))
 }
 
-// lacks is the filter that fails on a node.
+// lacks is the filter that fails on a node, or the name of the resource of which there is too little.
 func (p *planning) lacks(t *site, c *class) string {
 	if t.closed {
 		return "on its way out"
@@ -59,7 +63,7 @@ func (p *planning) lacks(t *site, c *class) string {
 			if p.s.dims.isAttach(d) {
 				return "no more volumes can be attached"
 			}
-			return "too little " + string(p.s.dims.names[d]) + " left"
+			return string(p.s.dims.names[d])
 		}
 	}
 	if len(c.ports) > 0 && t.portsClash(c.ports) {
