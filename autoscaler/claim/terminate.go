@@ -32,6 +32,9 @@ func (k *Keeper) terminate(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 	if wait := k.due(claim.Name, now); wait > 0 {
 		return Result{Claim: claim, After: wait, Message: claim.Status.Message}, nil
 	}
+	if err := k.identify(ctx, p, claim, now); err != nil {
+		return Result{Claim: claim}, err
+	}
 	live, err := k.liveNode(ctx, claim, node)
 	if err != nil {
 		return Result{Claim: claim}, err
@@ -68,6 +71,20 @@ func (k *Keeper) terminate(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 		return Result{Claim: claim, After: wait, Message: "a call to make the machine may still be under way"}, nil
 	}
 	return k.bury(ctx, claim, live, now)
+}
+
+// identify learns which machine was made when the answer to that was lost: without its ID nobody would find its node once it is gone.
+func (k *Keeper) identify(ctx context.Context, p provider.Provider, claim *v1alpha1.NodeClaim, now time.Time) error {
+	if claim.Status.ProviderID != "" || meta.FindStatusCondition(claim.Status.Conditions, v1alpha1.ConditionLaunched) == nil {
+		return nil
+	}
+	machine, err := k.call(ctx, now, func(ctx context.Context) (provider.Machine, error) { return p.Get(ctx, claim.DeepCopy()) })
+	if err != nil || machine.ID == "" {
+		return nil // there is none, or the deletion will have to do without
+	}
+	return k.write(ctx, claim, func(s *v1alpha1.NodeClaimStatus) {
+		s.ProviderID, s.NodeName = machine.ID, pick(s.NodeName, machine.NodeName)
+	})
 }
 
 // underWay says how long a call to make the machine may still be under way whose answer nobody has written down.
