@@ -373,9 +373,9 @@ func TestWhatIsNotNeededIsGivenBack(t *testing.T) {
 	w.deployment("web", 20, "500m")
 	w.eventually("pods run", 40*time.Second, func() bool { return w.running() == 20 })
 	w.scale("web", 3)
-	// How few nodes are left depends on what the evictions of young pods are held to be worth.
-	w.eventually("fewer nodes are left", 60*time.Second, func() bool { return len(w.claims()) <= 4 && w.running() == 3 })
-	assert.NotEmpty(t, l.journal.with(decision.Consolidated))
+	// Which nodes go first depends on what the evictions of young pods are held to be worth.
+	w.eventually("nodes are given back", 60*time.Second, func() bool { return len(l.journal.with(decision.Consolidated)) > 0 })
+	w.eventually("the pods run still", 20*time.Second, func() bool { return w.running() == 3 })
 	w.scale("web", 0)
 	w.eventually("nothing is left", 60*time.Second, func() bool { return len(w.claims()) == 0 })
 	var nodes corev1.NodeList
