@@ -28,6 +28,7 @@ const (
 	packsOther  = "the scheduler packs otherwise, and planning once more ends it"
 	cornered    = "the scheduler packs otherwise, and leaves a pod for which no offer has a place any more"
 	byEviction  = "the scheduler evicts pods of lower priority for a pod that no free room would do for"
+	otherRoom   = "the scheduler packs otherwise, and room is left on a node that there is for a pod that had none"
 	refused     = "DEVIATION: the scheduler refuses a pod on its planned node"
 	schedulable = "DEVIATION: the scheduler binds a pod that is called unschedulable"
 	endless     = "DEVIATION: planning once more does not end it"
@@ -446,9 +447,23 @@ func (r *trial) unschedulable(ctx context.Context, pods []cluster.Unschedulable)
 		v.detail += describe(r.plan)
 		if evicted(before, found, wanted) {
 			v.outcome = byEviction
+		} else if r.elsewhere(found) && !slices.ContainsFunc(wanted, func(w types.NamespacedName) bool {
+			return found[w] != nil && strings.Contains(found[w].Spec.NodeName, "-offer-")
+		}) {
+			v.outcome = otherRoom
 		}
 	}
 	return v, each(nodes, func(n *corev1.Node) error { return r.client.CoreV1().Nodes().Delete(ctx, n.Name, now) })
+}
+
+// elsewhere says whether a pod is on another node than planned.
+func (r *trial) elsewhere(found map[types.NamespacedName]*corev1.Pod) bool {
+	for name, node := range r.planned(r.plan, r.new) {
+		if p := found[name]; p != nil && p.Spec.NodeName != node {
+			return true
+		}
+	}
+	return false
 }
 
 // evicted says whether pods were evicted, or are about to be.
