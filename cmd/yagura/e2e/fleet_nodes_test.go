@@ -101,7 +101,7 @@ autoscaler:
 		t.Fatal(err)
 	}
 	// What devcluster came with is only there so that the cluster counts as up.
-	n.kubectl(t, ctx, "cordon", "--all")
+	n.kubectl(t, ctx, "cordon", "fake-0")
 	if err := n.client.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: nodesNamespace}}); err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +271,7 @@ func (n *nodesFleet) explains(t *testing.T) {
 func (n *nodesFleet) unplug(t *testing.T, ctx context.Context, nodes ...corev1.Node) {
 	t.Helper()
 	for i := range nodes {
-		patch := []byte(`{"metadata":{"annotations":{"kwok.x-k8s.io/node":null}}}`)
+		patch := []byte(`{"metadata":{"labels":{"devcluster.yagura.dev/power":"off"}}}`)
 		if err := n.client.Patch(ctx, &nodes[i], client.RawPatch("application/merge-patch+json", patch)); err != nil {
 			t.Fatal(err)
 		}
@@ -281,7 +281,7 @@ func (n *nodesFleet) unplug(t *testing.T, ctx context.Context, nodes ...corev1.N
 func (n *nodesFleet) plug(t *testing.T, ctx context.Context, nodes ...corev1.Node) {
 	t.Helper()
 	for i := range nodes {
-		patch := []byte(`{"metadata":{"annotations":{"kwok.x-k8s.io/node":"fake"}}}`)
+		patch := []byte(`{"metadata":{"labels":{"devcluster.yagura.dev/power":"on"}}}`)
 		if err := n.client.Patch(ctx, &nodes[i], client.RawPatch("application/merge-patch+json", patch)); err != nil {
 			t.Fatal(err)
 		}
