@@ -166,11 +166,12 @@ func (n *nodesFleet) burst(t *testing.T) {
 			MaxSkew: 1, TopologyKey: corev1.LabelTopologyZone, WhenUnsatisfiable: corev1.DoNotSchedule,
 			LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "burst"}},
 		}},
-		Containers: []corev1.Container{{Name: "app", Image: "burst", Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
-			corev1.ResourceCPU: resource.MustParse("900m"), corev1.ResourceMemory: resource.MustParse("1Gi")}}}},
 	}
 	d := deployment("burst", "burst", int32(pods), map[string]string{"app": "burst"}, pod)
 	d.Namespace = nodesNamespace
+	d.Spec.Template.Spec.Containers[0].Resources.Requests = corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse("900m"), corev1.ResourceMemory: resource.MustParse("1Gi"),
+	}
 	began := time.Now()
 	if err := n.client.Create(ctx, d); err != nil {
 		t.Fatal(err)
