@@ -13,7 +13,7 @@ export GOFLAGS     := -trimpath -buildvcs=false
 INFO    := github.com/yagura-dev/yagura/cmd/internal/buildinfo
 LDFLAGS := -s -w -X $(INFO).version=$(VERSION) -X $(INFO).commit=$(COMMIT)
 
-BINARIES := yagura yagura-collector yagura-query yagura-autoscaler yagura-demo kubectl-yagura
+BINARIES := yagura yagura-collector yagura-query yagura-autoscaler yagura-demo kubectl-yagura yagura-devcluster-provider
 STAGE    := .ci/stage
 FUZZTIME ?= 5s
 
@@ -89,10 +89,24 @@ lint: ## gofmt, vet, staticcheck, import rules, generated files
 unit:
 	go test -timeout 15m ./...
 
+# Tests of these make and delete nodes of the cluster they run on, and judge where its
+# scheduler puts pods: one at a time, and nobody else beside them.
+NODE_TESTS := ./autoscaler/claim ./autoscaler/cluster/... ./autoscaler/drain ./autoscaler/nodes ./autoscaler/provider/... ./cmd/yagura-devcluster-provider
+
+.PHONY: unit-nodes
+unit-nodes:
+	go test -p 1 -timeout 20m $(NODE_TESTS)
+
+.PHONY: unit-others
+unit-others:
+	go test -timeout 15m $$(go list ./... | grep -vxFf <(go list $(NODE_TESTS)))
+
 .PHONY: race
 race:
 	@packages=$$(.ci/packages); [ -n "$$packages" ]; \
-	CGO_ENABLED=1 go test -race -timeout 15m $$packages
+	nodes=$$(go list $(NODE_TESTS)); \
+	CGO_ENABLED=1 go test -race -timeout 15m $$(grep -vxF "$$nodes" <<<"$$packages") && \
+	CI= YAGURA_TEST_KUBECONFIG= CGO_ENABLED=1 go test -race -short -timeout 15m $$(grep -xF "$$nodes" <<<"$$packages")
 
 .PHONY: bench
 bench: ## the benchmarks of the hot paths
@@ -124,7 +138,8 @@ test: ## everything that CI runs
 	$(STAGE) 'build our binaries' $(MAKE) --no-print-directory build; \
 	$(STAGE) 'lint' $(MAKE) --no-print-directory lint; \
 	$(STAGE) 'build Kubernetes' $(MAKE) --no-print-directory devcluster; \
-	$(STAGE) 'unit, crash and differential tests' env YAGURA_BIG=1 .ci/with-cluster $(MAKE) --no-print-directory unit; \
+	$(STAGE) 'unit, crash and differential tests' env YAGURA_BIG=1 .ci/with-cluster $(MAKE) --no-print-directory unit-others; \
+	$(STAGE) 'nodes and the real scheduler' .ci/with-cluster $(MAKE) --no-print-directory unit-nodes; \
 	$(STAGE) 'devcluster tests' bash -c 'cd deploy/devcluster && go test -count=1 -timeout 15m . ./internal/...'; \
 	$(STAGE) 'race' .ci/with-cluster $(MAKE) --no-print-directory race; \
 	$(STAGE) 'fuzz' $(MAKE) --no-print-directory fuzz; \
