@@ -7,6 +7,14 @@ async function get(url) {
   return response.json();
 }
 
+// What the autoscaler says of the nodes; undefined without one, or while none leads.
+async function fleetOf(base) {
+  const response = await fetch(`${base}/api/v1/nodes`);
+  if (response.status === 501 || response.status === 503) return undefined;
+  if (!response.ok) throw new Error(`/api/v1/nodes answered with ${response.status}`);
+  return response.json();
+}
+
 function refs({ data }) {
   return data.result.map(({ metric }) => ({ namespace: metric.target_namespace, name: metric.autoscaler }));
 }
@@ -16,7 +24,7 @@ export async function takeStock(base) {
   const range = `start=${now - 900}&end=${now}`;
   const nanos = `start=${Math.round((now - 900) * 1000)}000000&end=${Math.round(now * 1000)}000000`;
   const prom = (path) => get(`${base}/prometheus/api/v1/${path}`);
-  const [names, nodes, logServices, services, autoscalers, sized, containers] = await Promise.all([
+  const [names, nodes, logServices, services, autoscalers, sized, containers, fleet] = await Promise.all([
     prom(`label/__name__/values?${range}`),
     prom(`label/node/values?match[]=node_cpu_seconds_total&${range}`),
     get(`${base}/loki/api/v1/label/service_name/values?${nanos}`),
@@ -26,6 +34,7 @@ export async function takeStock(base) {
       `query?query=${encodeURIComponent("group by (target_namespace, autoscaler) (yagura_autoscaler_size_request)")}`,
     ),
     prom(`query?query=${encodeURIComponent('container_memory_working_set_bytes{container!="",pod!=""}')}`),
+    fleetOf(base),
   ]);
   const stock = {
     metrics: names.data ?? [],
@@ -36,6 +45,7 @@ export async function takeStock(base) {
     autoscalers: refs(autoscalers),
     sized: refs(sized),
     pods: [...new Set(containers.data.result.map(({ metric }) => metric.pod))],
+    fleet,
     trace: undefined,
   };
   for (const service of stock.services) {

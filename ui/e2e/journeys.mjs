@@ -86,6 +86,23 @@ export function journeys(stock) {
       },
     });
   }
+  if (stock.fleet?.nodes.length > 0) {
+    list.push({
+      name: "the table of nodes is walked by keyboard, and the link keeps the node",
+      run: async (page, base) => {
+        await page.goto(`${base}/nodes?refresh=off`);
+        await page.locator("section[aria-label='Table of nodes']").focus();
+        await page.keyboard.press("ArrowDown");
+        await page.keyboard.press("Enter");
+        await page.getByRole("dialog").getByText("Why it is there").waitFor();
+        await expectUrl(page, /node=/, "the node stands in the URL");
+        await page.reload();
+        await page.getByRole("dialog").getByText("Why it is there").waitFor();
+        await page.keyboard.press("Escape");
+        await expectUrl(page, (url) => !url.searchParams.has("node"), "Esc closes the node");
+      },
+    });
+  }
   if (stock.autoscalers[0]) {
     const { namespace, name } = stock.autoscalers[0];
     list.push({

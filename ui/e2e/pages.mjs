@@ -86,7 +86,32 @@ export function pageChecks(stock) {
         for (const { name } of all) await visible(page, `td >> text="${name}"`);
       },
     },
+    {
+      name: "nodes",
+      path: "/nodes",
+      // Without an autoscaler the refusal is the point, and Chromium reports it on the console.
+      tolerate: stock.fleet ? undefined : /status of 50[13]/,
+      check: async (page) => {
+        if (!stock.fleet) return visible(page, ":text('No autoscaler is configured'), :text('No autoscaler speaks')");
+        await visible(page, "section[aria-label='The fleet in figures'] >> text=Lower bound");
+        await visible(page, "section[aria-label='Table of nodes'] tbody button");
+        await atLeast(page, "section[aria-label='All nodes'] canvas[role=img]", 1, "zones");
+        for (const { name } of stock.fleet.policies)
+          await visible(page, `section[aria-label=Policies] >> text="${name}"`);
+      },
+    },
   ];
+  const [first] = stock.fleet?.nodes ?? [];
+  if (first) {
+    checks.push({
+      name: "node",
+      path: `/nodes?node=${encodeURIComponent(first.name)}`,
+      check: async (page) => {
+        await visible(page, "[role=dialog] >> text=Why it is there");
+        await visible(page, "[role=dialog] >> text=Why it stays");
+      },
+    });
+  }
   if (stock.metrics.includes("node_cpu_seconds_total")) {
     checks.push({
       name: "metrics-counter",

@@ -11,6 +11,14 @@ import { queryLogs } from "./loki";
 import { queryInstant } from "./prometheus";
 
 const STREAM = '{service_name="yagura-autoscaler"}';
+// As it stands in the line, so that lines of the other kind are left out before they are parsed.
+const ABOUT_NODES = '`"direction":"Nodes"`';
+
+/** Records about nodes; about one policy's, if it is named. */
+export function nodeRecordsQuery(policy?: string): string {
+  const all = `${STREAM} |= ${ABOUT_NODES}`;
+  return policy === undefined ? all : `${all} | json policy="name" | policy=${quote(policy)}`;
+}
 
 /** The query for one autoscaler's records. Named extractions, because a bare `| json` renames keys that collide with
  * stream labels, and `namespace` is one. */
@@ -68,8 +76,19 @@ export function resumeAt(
 
 /** Records of one autoscaler within the shared range. */
 export function useRecords(ref: AutoscalerRef) {
+  return useRecordsOf(recordsQuery(ref), RECORD_LIMIT);
+}
+
+// A record about nodes may name hundreds of them.
+const NODE_RECORD_LIMIT = 500;
+
+/** Records about nodes within the shared range. */
+export function useNodeRecords() {
+  return useRecordsOf(nodeRecordsQuery(), NODE_RECORD_LIMIT);
+}
+
+function useRecordsOf(query: string, limit: number) {
   const { range } = useTime();
-  const query = recordsQuery(ref);
   const known = useRef<Fetched>(undefined);
   return useQuery({
     queryKey: ["records", query, range.from, range.to],
@@ -78,12 +97,7 @@ export function useRecords(ref: AutoscalerRef) {
       const before = known.current;
       const resumed = resumeAt(before, query, range);
       const start = resumed ?? range.from;
-      const streams = await queryLogs(
-        query,
-        { start, end: range.to + 1 },
-        { limit: RECORD_LIMIT, direction: "backward" },
-        signal,
-      );
+      const streams = await queryLogs(query, { start, end: range.to + 1 }, { limit, direction: "backward" }, signal);
       const entries = toEntries(streams, "backward");
       const fresh = toRecords(entries);
       const names = new Set(fresh.map((record) => record.id));
@@ -92,7 +106,7 @@ export function useRecords(ref: AutoscalerRef) {
           ? []
           : (before?.records ?? []).filter((record) => record.ms >= range.from && !names.has(record.id));
       const records = [...fresh, ...kept].sort((a, b) => b.ms - a.ms);
-      const truncated = entries.length >= RECORD_LIMIT;
+      const truncated = entries.length >= limit;
       const wholeAt = resumed === undefined ? range.to : (before?.wholeAt ?? range.to);
       known.current = { query, from: range.from, to: range.to, wholeAt, records, truncated };
       return { records, truncated };
@@ -113,7 +127,7 @@ export function useAutoscalers(enabled = true): { list: AutoscalerSummary[]; isP
     placeholderData: keepPreviousData,
     queryFn: async ({ signal }) => {
       const streams = await queryLogs(
-        STREAM,
+        `${STREAM} != ${ABOUT_NODES}`,
         { start: end - RECENT_MS, end: end + 1 },
         { limit: 1000, direction: "backward" },
         signal,

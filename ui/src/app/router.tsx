@@ -77,8 +77,15 @@ const autoscaler = createRoute({
   component: lazyRouteComponent(() => import("../pages/autoscaling/AutoscalerPage"), "AutoscalerPage"),
 });
 
+const nodes = createRoute({
+  getParentRoute: () => root,
+  path: "/nodes",
+  validateSearch: search.nodesSearch,
+  component: lazyRouteComponent(() => import("../pages/nodes/NodesPage"), "NodesPage"),
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([overview, metrics, logs, traces, trace, autoscaling, autoscaler]),
+  routeTree: root.addChildren([overview, metrics, logs, traces, trace, autoscaling, autoscaler, nodes]),
   parseSearch: search.parseSearch,
   stringifySearch: search.stringifySearch,
   defaultPreload: "intent",

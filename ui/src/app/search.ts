@@ -31,6 +31,18 @@ export const tracesSearch = z.object({
 export const traceSearch = z.object({ span: text, view: text });
 export const autoscalingSearch = z.object({ find: text });
 export const autoscalerSearch = z.object({ at: text, outcome: text, direction: text, container: text });
+export const nodesSearch = z.object({
+  find: text,
+  policy: text,
+  zone: text,
+  phase: text,
+  capacity: text,
+  sort: text,
+  by: text,
+  node: text,
+  at: text,
+  outcome: text,
+});
 
 /** `?a=b&c=d` without the router's own JSON dialect. */
 export function parseSearch(search: string): Record<string, string> {
@@ -49,3 +61,4 @@ export function stringifySearch(search: Record<string, unknown>): string {
 export type MetricsSearch = z.infer<typeof metricsSearch>;
 export type LogsSearch = z.infer<typeof logsSearch>;
 export type TracesSearch = z.infer<typeof tracesSearch>;
+export type NodesSearch = z.infer<typeof nodesSearch>;

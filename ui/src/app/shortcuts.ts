@@ -80,6 +80,7 @@ export const SHORTCUTS: { keys: string[]; what: string }[] = [
   { keys: ["g", "l"], what: "Logs" },
   { keys: ["g", "t"], what: "Traces" },
   { keys: ["g", "a"], what: "Autoscaling" },
+  { keys: ["g", "n"], what: "Nodes" },
   { keys: ["r"], what: "Refresh now" },
   { keys: ["[", "]"], what: "Back and forward" },
   { keys: ["Ctrl", "Enter"], what: "Run the query in an editor" },

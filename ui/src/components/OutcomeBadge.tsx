@@ -2,6 +2,7 @@ import {
   IconAlertTriangle,
   IconArrowBackUp,
   IconArrowDown,
+  IconArrowsMinimize,
   IconArrowsVertical,
   IconArrowUp,
   IconBolt,
@@ -10,7 +11,10 @@ import {
   IconLock,
   IconMinus,
   IconPencil,
+  IconPlus,
   IconRefresh,
+  IconRotate,
+  IconTool,
 } from "@tabler/icons-react";
 import type { Scheme } from "../lib/colors";
 import type { Occasion } from "../lib/decision";
@@ -23,6 +27,10 @@ export const OUTCOME_LABEL: Record<Occasion, string> = {
   Recreated: "Recreated",
   RolledBack: "Rolled back",
   KillAnswered: "Kill answered",
+  Provisioned: "Provisioned",
+  Consolidated: "Consolidated",
+  Repaired: "Repaired",
+  Renewed: "Renewed",
   Unchanged: "Unchanged",
   Held: "Held",
   Recommended: "Recommended",
@@ -38,6 +46,10 @@ export const OUTCOME_ICON = {
   Recreated: IconRefresh,
   RolledBack: IconArrowBackUp,
   KillAnswered: IconBolt,
+  Provisioned: IconPlus,
+  Consolidated: IconArrowsMinimize,
+  Repaired: IconTool,
+  Renewed: IconRotate,
   Unchanged: IconMinus,
   Held: IconLock,
   Recommended: IconPencil,
@@ -62,11 +74,15 @@ export function outcomeColor(outcome: Occasion, scheme: Scheme): string {
   switch (outcome) {
     case "ScaledOut":
     case "Resized":
+    case "Provisioned":
       return dark ? "#45cfa4" : "#0b7556";
     case "ScaledIn":
     case "Recreated":
+    case "Consolidated":
+    case "Renewed":
       return dark ? "#86abf7" : "#2a56c6";
     case "KillAnswered":
+    case "Repaired":
       return dark ? "#ff9561" : "#b03a08";
     case "Held":
     case "RolledBack":

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { assembleTimeline, groupMarkers, headline, markersOf, summarizeAutoscalers } from "./autoscaling";
 import { type DecisionRecord, parseRecord } from "./decision";
 import { REPLICA_LINE, SIZE_LINE } from "./decision.samples";
+import { NODES_LINE } from "./fleet.samples";
 
 function record(ms: number, change: Partial<DecisionRecord> = {}, line = REPLICA_LINE): DecisionRecord {
   const parsed = parseRecord(line, 0, `id ${ms}`);
@@ -34,6 +35,9 @@ describe("summarizeAutoscalers", () => {
     expect(first?.vertical).toBeUndefined();
     expect(second).toMatchObject({ key: "shop/silent", max: 9, current: null });
     expect(second?.horizontal).toBeUndefined();
+  });
+  it("leaves decisions about nodes to their own page", () => {
+    expect(summarizeAutoscalers([record(1000, {}, NODES_LINE)], [])).toEqual([]);
   });
   it("keeps the newest of each direction, and takes bounds from the one about replicas", () => {
     const [both] = summarizeAutoscalers([record(1000), record(2000, {}, SIZE_LINE), record(1500, {}, SIZE_LINE)], []);

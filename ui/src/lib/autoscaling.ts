@@ -59,6 +59,8 @@ export function summarizeAutoscalers(
     return summary;
   };
   for (const record of records) {
+    // Nodes belong to no workload, and have a page of their own.
+    if (record.direction === "nodes") continue;
     const summary = entry(record);
     const known = summary[record.direction];
     if (!known || known.ms < record.ms) summary[record.direction] = record;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { occasionOf, parseRecord, verdictStep } from "./decision";
 import { REPLICA_LINE, SIZE_LINE } from "./decision.samples";
+import { NODES_LINE } from "./fleet.samples";
 
 describe("parseRecord", () => {
   it("reads a whole record", () => {
@@ -40,6 +41,18 @@ describe("parseRecord", () => {
     expect(parsed?.sizes[0]).toMatchObject({ container: "app", role: "", limit: null, desiredLimit: null });
     expect(parsed?.sizes[1]?.verdicts[1]).toMatchObject({ rule: "estimate", to: 671_088_640 });
     expect(parsed?.pods[1]).toMatchObject({ result: "Blocked", code: "PodDisruptionBudget" });
+  });
+  it("reads a record about nodes", () => {
+    const parsed = parseRecord(NODES_LINE, 1, "id");
+    expect(parsed).toMatchObject({
+      direction: "nodes",
+      outcome: "Provisioned",
+      nodeCost: { before: 0.3 },
+      withoutNodeCount: 1,
+    });
+    expect(parsed?.nodeActions[0]).toMatchObject({ action: "Create", node: "", claim: "general-4", podCount: 4 });
+    expect(parsed?.nodeActions[2]).toMatchObject({ pods: [], podCount: 0, pricePerHour: null });
+    expect(parseRecord(REPLICA_LINE, 1, "id")).toMatchObject({ nodeActions: [], nodeCost: null, withoutNode: [] });
   });
   it("takes records from before there were sizes as about replicas", () => {
     expect(parseRecord(REPLICA_LINE, 1, "id")).toMatchObject({

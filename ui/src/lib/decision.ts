@@ -1,15 +1,19 @@
-// One decision of the autoscaler, as its log entry holds it: about replicas, or about what containers request.
+// One decision of the autoscaler, as its log entry holds it: about replicas, about what containers request, or about nodes.
 // Records of every version are read: unknown keys are left out, missing ones stay empty.
 
 import { z } from "zod";
 
 export const HORIZONTAL_OUTCOMES = ["ScaledOut", "ScaledIn"] as const;
 export const VERTICAL_OUTCOMES = ["Resized", "Recreated", "RolledBack"] as const;
+export const NODE_OUTCOMES = ["Provisioned", "Consolidated", "Repaired", "Renewed"] as const;
 export const SHARED_OUTCOMES = ["Unchanged", "Held", "Recommended", "Observed", "Failed"] as const;
-export const OUTCOMES = [...HORIZONTAL_OUTCOMES, ...VERTICAL_OUTCOMES, ...SHARED_OUTCOMES] as const;
+export const OUTCOMES = [...HORIZONTAL_OUTCOMES, ...VERTICAL_OUTCOMES, ...NODE_OUTCOMES, ...SHARED_OUTCOMES] as const;
 export type Outcome = (typeof OUTCOMES)[number] | "Unknown";
 
-export type Direction = "horizontal" | "vertical";
+export type Direction = "horizontal" | "vertical" | "nodes";
+
+/** What a direction is called in records; those about replicas name none. */
+const DIRECTIONS: Record<string, Direction> = { Vertical: "vertical", Nodes: "nodes" };
 
 const outcomeSchema = z
   .string()
@@ -72,6 +76,27 @@ const sizeSchema = z.object({
 
 const podSchema = z.object({ pod: z.string(), method: text, result: text, code: text, reason: text });
 
+const nodeActionSchema = z.object({
+  action: z.string(),
+  /** Empty for a node that is not there yet. */
+  node: text,
+  /** Empty for a node that no policy made. */
+  claim: text,
+  offer: text,
+  zone: text,
+  capacityType: text,
+  /** Money per hour. */
+  pricePerHour: quantity,
+  /** Those that a node is made for, or that leave it: the first of podCount. */
+  pods: listOf(z.string()),
+  podCount: quantity.transform((value) => value ?? 0),
+  code: text,
+  reason: text,
+});
+
+/** Money per hour, of all nodes of all policies. */
+const nodeCostSchema = z.object({ before: quantity, after: quantity, lowerBound: quantity });
+
 export const recordSchema = z.object({
   namespace: z.string(),
   name: z.string(),
@@ -93,9 +118,14 @@ export const recordSchema = z.object({
   objectives: listOf(objectiveSchema),
   verdicts: listOf(verdictSchema),
   // Left out of records about replicas, and of all that were written before there were others.
-  direction: text.transform((name): Direction => (name === "Vertical" ? "vertical" : "horizontal")),
+  direction: text.transform((name): Direction => DIRECTIONS[name] ?? "horizontal"),
   sizes: listOf(sizeSchema),
   pods: listOf(podSchema),
+  nodeActions: listOf(nodeActionSchema),
+  nodeCost: nodeCostSchema.nullish().transform((value) => value ?? null),
+  /** The first of withoutNodeCount. */
+  withoutNode: listOf(z.object({ pod: z.string(), reasons: listOf(z.string()) })),
+  withoutNodeCount: quantity.transform((value) => value ?? 0),
   equalTicks: quantity.transform((value) => value ?? 0),
 });
 
@@ -108,6 +138,7 @@ export type DecisionRecord = z.infer<typeof recordSchema> & {
 
 export type Objective = DecisionRecord["objectives"][number];
 export type Verdict = DecisionRecord["verdicts"][number];
+export type NodeAction = DecisionRecord["nodeActions"][number];
 export type Size = DecisionRecord["sizes"][number];
 export type PodAction = DecisionRecord["pods"][number];
 
@@ -125,18 +156,19 @@ export function parseRecord(line: string, entryMs: number, id: string, traceId?:
   return { ...parsed.data, ms: Number.isNaN(own) ? entryMs : own, id, traceId };
 }
 
-/** The records about replicas and those about sizes, each in the order given. */
+/** The records about replicas, those about sizes and those about nodes, each in the order given. */
 export function byDirection(records: DecisionRecord[]): Record<Direction, DecisionRecord[]> {
   return {
     horizontal: records.filter((record) => record.direction === "horizontal"),
     vertical: records.filter((record) => record.direction === "vertical"),
+    nodes: records.filter((record) => record.direction === "nodes"),
   };
 }
 
 /** Whether the target was changed. */
 export function acted(record: DecisionRecord): boolean {
   const { outcome } = record;
-  return ([...HORIZONTAL_OUTCOMES, ...VERTICAL_OUTCOMES] as string[]).includes(outcome);
+  return ([...HORIZONTAL_OUTCOMES, ...VERTICAL_OUTCOMES, ...NODE_OUTCOMES] as string[]).includes(outcome);
 }
 
 /** Whether the change answers a container that was killed for memory. */
@@ -160,6 +192,10 @@ const WEIGHT: Record<Occasion, number> = {
   ScaledIn: 6,
   Recreated: 6,
   Resized: 5,
+  Repaired: 7,
+  Provisioned: 6,
+  Renewed: 6,
+  Consolidated: 6,
   Held: 4,
   Recommended: 3,
   Observed: 2,

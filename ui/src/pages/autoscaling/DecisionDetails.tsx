@@ -3,6 +3,7 @@ import { TextLink } from "../../components/TextLink";
 import type { DecisionRecord, Objective } from "../../lib/decision";
 import { formatSeconds } from "../../lib/units";
 import classes from "./DecisionDetails.module.css";
+import { NodeDecision } from "./NodeDecision";
 import { formatObjective } from "./objective";
 import { SizeDecision } from "./SizeDecision";
 import { Verdicts } from "./Verdicts";
@@ -11,7 +12,13 @@ import { Verdicts } from "./Verdicts";
 export function DecisionDetails({ record }: { record: DecisionRecord }) {
   return (
     <div className={classes.details}>
-      {record.direction === "vertical" ? <SizeDecision record={record} /> : <ReplicaDecision record={record} />}
+      {record.direction === "nodes" ? (
+        <NodeDecision record={record} />
+      ) : record.direction === "vertical" ? (
+        <SizeDecision record={record} />
+      ) : (
+        <ReplicaDecision record={record} />
+      )}
       {record.traceId && (
         <Group gap="md" mt={8}>
           <TextLink to="/traces/$traceId" params={{ traceId: record.traceId }} size="sm">

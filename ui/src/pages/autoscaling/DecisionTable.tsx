@@ -7,11 +7,12 @@ import {
   type DecisionRecord,
   type Direction,
   HORIZONTAL_OUTCOMES,
-  OUTCOMES,
+  NODE_OUTCOMES,
   occasionOf,
   SHARED_OUTCOMES,
   VERTICAL_OUTCOMES,
 } from "../../lib/decision";
+import { describeActions } from "../../lib/fleet";
 import { changedSizes, containerName, sizeStep } from "../../lib/sizes";
 import { formatRecent } from "../../lib/time";
 import { DecisionDetails } from "./DecisionDetails";
@@ -30,7 +31,7 @@ interface DecisionTableProps {
 
 const PAGE = 100;
 
-/** Decisions about replicas and sizes, newest first; each opens to the whole chain of rules. */
+/** Decisions about replicas, sizes or nodes, newest first; each opens to the whole chain of rules. */
 export function DecisionTable(props: DecisionTableProps) {
   const { records, selected, outcome, direction, onSelect, onOutcome, onDirection } = props;
   const { zone } = useTime();
@@ -44,6 +45,7 @@ export function DecisionTable(props: DecisionTableProps) {
   );
   const directions = useMemo(() => new Set(records.map((record) => record.direction)), [records]);
   const sized = directions.has("vertical");
+  const fleet = directions.has("nodes");
   const at = filtered.findIndex((record) => record.id === selected);
   const row = useRef<HTMLTableRowElement>(null);
   // A mark picked on the timeline brings its row into view.
@@ -83,14 +85,15 @@ export function DecisionTable(props: DecisionTableProps) {
           {filtered.length} {filtered.length === 1 ? "record" : "records"}
         </span>
       </div>
-      <Table.ScrollContainer minWidth={sized ? 960 : 720}>
+      <Table.ScrollContainer minWidth={sized || fleet ? 960 : 720}>
         <Table className={classes.table} verticalSpacing={5} horizontalSpacing="sm">
           <Table.Thead>
             <Table.Tr>
               <Table.Th w={34} aria-label="Open" />
               <Table.Th w={170}>Time</Table.Th>
               <Table.Th w={130}>Outcome</Table.Th>
-              <Table.Th w={sized ? 290 : 110}>{directions.size > 1 ? "Change" : sized ? "Sizes" : "Replicas"}</Table.Th>
+              {fleet && <Table.Th w={130}>Policy</Table.Th>}
+              <Table.Th w={sized ? 290 : fleet ? 190 : 110}>{changeHead(directions)}</Table.Th>
               <Table.Th>Reason</Table.Th>
               <Table.Th className={classes.right} w={110}>
                 Equal ticks
@@ -126,6 +129,7 @@ export function DecisionTable(props: DecisionTableProps) {
                     <Table.Td>
                       <OutcomeBadge outcome={occasionOf(record)} />
                     </Table.Td>
+                    {fleet && <Table.Td>{record.name}</Table.Td>}
                     <Table.Td className="num">
                       <Change record={record} />
                     </Table.Td>
@@ -134,7 +138,7 @@ export function DecisionTable(props: DecisionTableProps) {
                   </Table.Tr>
                   {open && (
                     <Table.Tr className={classes.details}>
-                      <Table.Td colSpan={6}>
+                      <Table.Td colSpan={fleet ? 7 : 6}>
                         <DecisionDetails record={record} />
                       </Table.Td>
                     </Table.Tr>
@@ -154,14 +158,21 @@ export function DecisionTable(props: DecisionTableProps) {
   );
 }
 
+const OUTCOMES_OF = { horizontal: HORIZONTAL_OUTCOMES, vertical: VERTICAL_OUTCOMES, nodes: NODE_OUTCOMES } as const;
+
 /** The outcomes that decisions of these directions can have. */
 function outcomesOf(directions: ReadonlySet<Direction>) {
-  if (directions.size !== 1) return OUTCOMES;
-  return [...(directions.has("vertical") ? VERTICAL_OUTCOMES : HORIZONTAL_OUTCOMES), ...SHARED_OUTCOMES];
+  return [...[...directions].flatMap((direction) => OUTCOMES_OF[direction]), ...SHARED_OUTCOMES];
 }
 
-/** What a decision would change: the number of replicas, or the size that differs most. */
+function changeHead(directions: ReadonlySet<Direction>): string {
+  if (directions.size > 1) return "Change";
+  return directions.has("nodes") ? "Nodes" : directions.has("vertical") ? "Sizes" : "Replicas";
+}
+
+/** What a decision would change: the number of replicas, the size that differs most, or nodes. */
 function Change({ record }: { record: DecisionRecord }) {
+  if (record.direction === "nodes") return describeActions(record.nodeActions) || (record.currentReplicas ?? "–");
   if (record.direction === "vertical") {
     const [first, ...more] = changedSizes(record);
     if (!first) return "–";
