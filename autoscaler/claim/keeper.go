@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -276,14 +275,6 @@ func setCondition(s *v1alpha1.NodeClaimStatus, kind string, status metav1.Condit
 
 func isTrue(claim *v1alpha1.NodeClaim, kind string) bool {
 	return meta.IsStatusConditionTrue(claim.Status.Conditions, kind)
-}
-
-func since(claim *v1alpha1.NodeClaim, kind string) time.Time {
-	i := slices.IndexFunc(claim.Status.Conditions, func(c metav1.Condition) bool { return c.Type == kind })
-	if i < 0 {
-		return time.Time{}
-	}
-	return claim.Status.Conditions[i].LastTransitionTime.Time
 }
 
 func statusEqual(a, b *v1alpha1.NodeClaimStatus) bool { return apiequality.Semantic.DeepEqual(a, b) }

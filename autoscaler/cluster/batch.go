@@ -19,8 +19,6 @@ type batch struct {
 	// value is what their request is worth, for ordering.
 	priority int32
 	rank     int
-	// reasons collect why the rest has none.
-	reasons map[Reason]int
 }
 
 func (b *batch) left() int { return b.count - b.placed }

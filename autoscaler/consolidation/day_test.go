@@ -49,7 +49,7 @@ type account struct {
 	removed, replaced, bought, rolledBack, wasted int
 	likeForLike                                   int
 	waited                                        time.Duration
-	peakNodes, peakPods, pods                     int
+	peakNodes, peakPods                           int
 	planning                                      time.Duration
 	decisions, simulations                        int
 	slowest                                       time.Duration

@@ -57,7 +57,6 @@ type attempt struct {
 	code     string
 	message  string
 	evicted  bool
-	surged   time.Time
 }
 
 // memoryLimit is how long a node is remembered that nobody drains any more.

@@ -163,7 +163,7 @@ func (f *fleet) state(removed sets.Set[string]) (*cluster.State, error) {
 			pod.Spec.NodeName = ""
 		}
 		if err := s.Upsert(pod); err != nil {
-			return nil, fmt.Errorf("Pod %s/%s: %w", pod.Namespace, pod.Name, err)
+			return nil, fmt.Errorf("pod %s/%s: %w", pod.Namespace, pod.Name, err)
 		}
 	}
 	var policies []cluster.Policy

@@ -193,12 +193,12 @@ func (m *manifests) add(d document) error {
 	case *corev1.Pod:
 		complete(o)
 		if err := checkPod(o); err != nil {
-			return fmt.Errorf("Pod %s/%s: %w", o.Namespace, o.Name, err)
+			return fmt.Errorf("pod %s/%s: %w", o.Namespace, o.Name, err)
 		}
 		m.pods = append(m.pods, o)
 	case *corev1.Node:
 		if err := checkNode(o); err != nil {
-			return fmt.Errorf("Node %s: %w", o.Name, err)
+			return fmt.Errorf("node %s: %w", o.Name, err)
 		}
 		m.nodes = append(m.nodes, o)
 	default:

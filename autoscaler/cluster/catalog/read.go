@@ -218,21 +218,21 @@ func (t *instanceType) labels(o offering, atMost int) ([]map[string]string, erro
 	values := []corev1.NodeSelectorRequirement{{Key: corev1.LabelOSStable, Operator: corev1.NodeSelectorOpIn, Values: t.OperatingSystems}}
 	for i, r := range o.Requirements {
 		if problems := validation.IsQualifiedName(r.Key); len(problems) > 0 {
-			return nil, fmt.Errorf("Requirements[%d].key: %q is no name of a label: %s", i, r.Key, strings.Join(problems, ", "))
+			return nil, fmt.Errorf("%s[%d].key: %q is no name of a label: %s", requirements, i, r.Key, strings.Join(problems, ", "))
 		}
 		switch r.Operator {
 		case corev1.NodeSelectorOpNotIn, corev1.NodeSelectorOpExists, corev1.NodeSelectorOpDoesNotExist, corev1.NodeSelectorOpGt, corev1.NodeSelectorOpLt:
 			continue
 		case corev1.NodeSelectorOpIn:
 		default:
-			return nil, fmt.Errorf("Requirements[%d].operator: unknown operator %q", i, r.Operator)
+			return nil, fmt.Errorf("%s[%d].operator: unknown operator %q", requirements, i, r.Operator)
 		}
 		if len(r.Values) == 0 {
-			return nil, fmt.Errorf("Requirements[%d].values: missing", i)
+			return nil, fmt.Errorf("%s[%d].values: missing", requirements, i)
 		}
 		for _, v := range r.Values {
 			if problems := validation.IsValidLabelValue(v); len(problems) > 0 {
-				return nil, fmt.Errorf("Requirements[%d].values: %q cannot be the value of a label: %s", i, v, strings.Join(problems, ", "))
+				return nil, fmt.Errorf("%s[%d].values: %q cannot be the value of a label: %s", requirements, i, v, strings.Join(problems, ", "))
 			}
 		}
 		if r.Key == corev1.LabelOSStable {
@@ -243,7 +243,7 @@ func (t *instanceType) labels(o offering, atMost int) ([]map[string]string, erro
 	}
 	for _, r := range values {
 		if len(sets)*len(r.Values) > atMost {
-			return nil, fmt.Errorf("Requirements: more than %d offers", maxOffers)
+			return nil, fmt.Errorf("%s: more than %d offers", requirements, maxOffers)
 		}
 		var more []map[string]string
 		for _, v := range r.Values {
@@ -287,3 +287,6 @@ func tellApart(offers []cluster.Offer) error {
 	}
 	return nil
 }
+
+// requirements is a field of the file's, in the spelling that it has there.
+const requirements = "Requirements"

@@ -343,14 +343,6 @@ func id(p *corev1.Pod) types.NamespacedName {
 	return types.NamespacedName{Namespace: p.Namespace, Name: p.Name}
 }
 
-func ids(pods []*corev1.Pod) []types.NamespacedName {
-	var all []types.NamespacedName
-	for _, p := range pods {
-		all = append(all, id(p))
-	}
-	return all
-}
-
 // bought are the nodes of a plan, by their names.
 func bought(plan cluster.Plan, prefix string) []*corev1.Node {
 	var nodes []*corev1.Node

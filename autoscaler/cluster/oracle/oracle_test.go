@@ -338,7 +338,7 @@ func (r *trial) settleTwice(ctx context.Context, wanted []types.NamespacedName, 
 	if !again {
 		return found, nil
 	}
-	if found, err = r.judged(ctx, wanted); err != nil {
+	if _, err = r.judged(ctx, wanted); err != nil {
 		return nil, err
 	}
 	return r.settle(ctx, wanted)

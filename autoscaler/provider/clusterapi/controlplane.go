@@ -63,7 +63,7 @@ func (p *Provider) controlPlane(ctx context.Context) (*unstructured.Unstructured
 	}
 	ref := object.Spec.ControlPlaneRef
 	if !ref.IsDefined() {
-		return nil, fmt.Errorf("Cluster %s has no control plane of Cluster API's: %w", p.cfg.Cluster, provider.ErrUnsupported)
+		return nil, fmt.Errorf("no control plane of Cluster API's belongs to Cluster %s: %w", p.cfg.Cluster, provider.ErrUnsupported)
 	}
 	mapping, err := p.management.RESTMapper().RESTMapping(schema.GroupKind{Group: ref.APIGroup, Kind: ref.Kind})
 	if err != nil {

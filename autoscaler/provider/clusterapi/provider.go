@@ -336,7 +336,7 @@ func (g *group) machine(claim string, e *ledger.Entry) provider.Machine {
 	switch {
 	case m.DeletionTimestamp != nil, e.Deleting != nil:
 		out.State = provider.Deleting
-	case m.Status.Phase == string(clusterv1.MachinePhaseFailed):
+	case m.Status.Phase == failedPhase:
 		out.State = provider.Broken
 	case m.Spec.ProviderID != "":
 		out.State = provider.Running
@@ -362,3 +362,6 @@ func soldOut(claim *v1alpha1.NodeClaim, err error) error {
 		Offer: cluster.OfferID{Name: o.Name, Group: o.Group, Zone: o.Zone, CapacityType: o.CapacityType, Policy: claim.Spec.Policy}, Err: err,
 	}
 }
+
+// failedPhase is what controllers before v1beta2 said of a machine that will never run. Newer ones say it in conditions.
+const failedPhase = "Failed"

@@ -68,10 +68,11 @@ func TestFleetNodes(t *testing.T) {
 		{"a burst of pods gets nodes", n.burst},
 		{"nodes that are not needed go", n.consolidates},
 		{"every node says why it stays", n.explains},
-		{"a broken zone stops repair", n.storm},
 		{"a broken node is replaced", n.repairs},
 		{"another version is rolled out, surge first", n.upgrades},
 		{"the limit holds", n.limited},
+		{"a broken zone stops repair", n.storm},
+		{"everything was recorded", n.recorded},
 	} {
 		if !t.Run(step.name, step.run) {
 			return // Each begins where the one before has ended.
@@ -343,7 +344,13 @@ func (n *nodesFleet) storm(t *testing.T) {
 		return nil
 	})
 	n.plug(t, ctx, zone...)
-	eventuallyWithin(t, 3*time.Minute, "the zone comes back", func() error { return n.stopped(ctx, metav1.ConditionFalse) })
+	eventuallyWithin(t, 3*time.Minute, "the zone comes back", func() error {
+		policy, err := n.policy(ctx)
+		if err == nil && policy.Status.UnhealthyNodes != 0 {
+			err = fmt.Errorf("%d nodes are unhealthy", policy.Status.UnhealthyNodes)
+		}
+		return err
+	})
 }
 
 func (n *nodesFleet) repairs(t *testing.T) {
@@ -442,12 +449,11 @@ func (n *nodesFleet) limited(t *testing.T) {
 	if n.most > limit {
 		t.Errorf("%d nodes were there at a time, and the limit is %d", n.most, limit)
 	}
-	n.record(t, ctx)
 }
 
-// record writes what the run has told into $YAGURA_E2E_RECORD, for the documentation.
-func (n *nodesFleet) record(t *testing.T, ctx context.Context) {
-	t.Helper()
+// recorded holds what the run has told in its records, and writes it into $YAGURA_E2E_RECORD, for the documentation.
+func (n *nodesFleet) recorded(t *testing.T) {
+	ctx := t.Context()
 	counts := map[string]int{}
 	streams, err := n.logQL(ctx, `{service_name="yagura-autoscaler"} | json | direction="Nodes"`, 5000)
 	if err != nil {
