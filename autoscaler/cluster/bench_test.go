@@ -139,8 +139,10 @@ func TestDiverseBenchmarkCostsLittleMoreThanItsResources(t *testing.T) {
 	}
 }
 
+// BenchmarkDiverse measures what a running autoscaler does once pods have come: taking them in (Upsert) and the plan for them, with
+// the price bound. The offers are set beforehand, as they change seldom.
 func BenchmarkDiverse(b *testing.B) {
-	for _, count := range []int{500, 5000, 20000} {
+	for _, count := range []int{500, 1000, 2000, 5000, 10000, 20000} {
 		pods := diversePods(count, 7)
 		offers := diverseOffers()
 		b.Run(fmt.Sprint(count), func(b *testing.B) {

@@ -19,11 +19,12 @@ type cells struct {
 	keys []*tally // one for each key
 	all  []*cell
 	ids  map[string]int
-	of   map[*variety]int
+	// of is one more than the cell of each variety, 0 until it is asked for.
+	of []int
 }
 
-func newCells(batches []*batch) *cells {
-	cs := &cells{ids: map[string]int{}, of: map[*variety]int{}}
+func newCells(batches []*batch, varieties int) *cells {
+	cs := &cells{ids: map[string]int{}, of: make([]int, varieties)}
 	for _, b := range batches {
 		b.class.relation.asks(func(y *tally) {
 			if y.keyID != hostnameKey && !slices.ContainsFunc(cs.keys, func(o *tally) bool { return o.keyID == y.keyID }) {
@@ -40,8 +41,8 @@ func (p *planning) cellOf(v *variety) int {
 	if cs == nil {
 		return 0
 	}
-	if id, ok := cs.of[v]; ok {
-		return id
+	if id := cs.of[v.index]; id > 0 {
+		return id - 1
 	}
 	var key []byte
 	var domains []int32
@@ -59,7 +60,7 @@ func (p *planning) cellOf(v *variety) int {
 		cs.ids[string(key)] = id
 		cs.all = append(cs.all, &cell{domains: domains})
 	}
-	cs.of[v] = id
+	cs.of[v.index] = id + 1
 	return id
 }
 

@@ -38,12 +38,12 @@ func (k *packer) chooseBelow(most float64) (filling, bool) {
 		if l.worth > most {
 			continue
 		}
-		v := k.p.next(l)
-		if v == nil {
-			continue
-		}
+		v := l.varieties[0] // order has left out the lots without
 		floor := k.floor(l, v)
 		if bestScore.less(floor) {
+			if k.plain {
+				break // lots come by their floors
+			}
 			continue
 		}
 		for _, even := range []bool{false, true} {
@@ -102,8 +102,25 @@ func price(v *variety) float64 { return max(v.offer.PricePerHour, 1e-9) }
 
 // order is the lots that may be bought, those that are worth most for their price first and the large before the small.
 func (k *packer) order() []*lot {
-	k.lots = slices.DeleteFunc(k.lots, func(l *lot) bool { return k.p.next(l) == nil })
+	if k.bounded {
+		k.lots = slices.DeleteFunc(k.lots, func(l *lot) bool { return k.p.next(l) == nil })
+	}
 	return k.lots
+}
+
+// survey finds out what makes choosing quicker.
+func (k *packer) survey() {
+	k.plain = true
+	for _, l := range k.lots {
+		k.bounded = k.bounded || slices.ContainsFunc(l.varieties, func(v *variety) bool { return v.bounded })
+		for _, v := range l.varieties {
+			switch k.p.s.policies[v.offer.Policy].Expander {
+			case "", leastCost:
+			default:
+				k.plain = false
+			}
+		}
+	}
 }
 
 // sortLots values the lots.
@@ -111,15 +128,18 @@ func (k *packer) sortLots() {
 	for _, l := range k.lots {
 		l.worth = l.free.dot(l.prices)
 		l.efficiency = max(l.price, 1e-9) / max(l.worth, 1e-300)
-	}
-	slices.SortStableFunc(k.lots, func(a, b *lot) int {
-		if d := cmp.Compare(a.rank, b.rank); d != 0 {
-			return d
-		}
 		// Rounded, or noise would put the small before the large.
-		if d := cmp.Compare(math.Round(math.Log(a.efficiency)*1e6), math.Round(math.Log(b.efficiency)*1e6)); d != 0 {
-			return d
+		l.grade = math.Round(math.Log(l.efficiency) * 1e6)
+	}
+	slices.SortFunc(k.lots, func(a, b *lot) int {
+		switch {
+		case a.rank != b.rank:
+			return cmp.Compare(a.rank, b.rank)
+		case a.grade != b.grade:
+			return cmp.Compare(a.grade, b.grade)
+		case a.worth != b.worth:
+			return cmp.Compare(b.worth, a.worth)
 		}
-		return cmp.Or(cmp.Compare(b.worth, a.worth), cmp.Compare(a.index, b.index))
+		return cmp.Compare(a.index, b.index)
 	})
 }

@@ -17,19 +17,11 @@ import (
 // it wastes the other. For choosing, unlike for the bound, the prices are therefore the mean of solutions with a little more demand for
 // each resource in turn: also feasible, and fair to all that may become scarce.
 func (k *packer) price(fair bool) {
-	groups := map[string][]*lot{}
-	var names []string
-	for _, l := range k.lots {
-		if groups[l.signature] == nil {
-			names = append(names, l.signature)
-		}
-		groups[l.signature] = append(groups[l.signature], l)
-	}
 	for _, b := range k.sizes {
 		b.value = math.Inf(1)
 	}
-	for _, name := range names {
-		lots := groups[name]
+	for _, g := range k.groups() {
+		lots := g.lots
 		demand := make([]float64, len(k.p.s.dims.names))
 		for _, b := range k.sizes {
 			if b.takes.lots[lots[0].index] {
@@ -41,7 +33,7 @@ func (k *packer) price(fair bool) {
 				}
 			}
 		}
-		prices := k.dualPrices(demand, name, lots, fair)
+		prices := k.dualPrices(demand, g.signature, lots, fair)
 		for _, l := range lots {
 			l.prices = prices
 		}
@@ -56,6 +48,31 @@ func (k *packer) price(fair bool) {
 			b.value = 0
 		}
 	}
+}
+
+// peers are lots that take the same pods.
+type peers struct {
+	signature string
+	lots      []*lot
+}
+
+// groups are all lots by what they take. They are grouped again when there are fewer.
+func (k *packer) groups() []*peers {
+	if k.peers != nil && k.grouped == len(k.lots) {
+		return k.peers
+	}
+	k.peers, k.grouped = nil, len(k.lots)
+	bySignature := map[string]*peers{}
+	for _, l := range k.lots {
+		g := bySignature[l.signature]
+		if g == nil {
+			g = &peers{signature: l.signature}
+			bySignature[l.signature] = g
+			k.peers = append(k.peers, g)
+		}
+		g.lots = append(g.lots, l)
+	}
+	return k.peers
 }
 
 // moreDemand is by how much demand is raised for fair prices.

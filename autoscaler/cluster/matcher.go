@@ -41,8 +41,11 @@ func (s *State) namespaceLabels(name string) labels.Set {
 
 // selectorWith is the selector with the pod's own values for keys added, as the API server does it for pods that it stores. A
 // selector that cannot be parsed matches nothing.
-func selectorWith(s *metav1.LabelSelector, pod *corev1.Pod, in, notIn []string) labels.Selector {
-	if s != nil && len(in)+len(notIn) > 0 {
+func (st *State) selectorWith(s *metav1.LabelSelector, pod *corev1.Pod, in, notIn []string) labels.Selector {
+	if len(in)+len(notIn) == 0 {
+		return st.selector(s)
+	}
+	if s != nil {
 		s = s.DeepCopy()
 		add := func(keys []string, op metav1.LabelSelectorOperator) {
 			for _, k := range keys {
@@ -54,6 +57,28 @@ func selectorWith(s *metav1.LabelSelector, pod *corev1.Pod, in, notIn []string) 
 		add(in, metav1.LabelSelectorOpIn)
 		add(notIn, metav1.LabelSelectorOpNotIn)
 	}
+	return parsed(s)
+}
+
+// selectorsMax bounds the selectors that are kept.
+const selectorsMax = 1 << 14
+
+// selector is the selector parsed: a workload's classes share one.
+func (st *State) selector(s *metav1.LabelSelector) labels.Selector {
+	st.enc.reset()
+	st.enc.selector(s)
+	if out, ok := st.selectors[string(st.enc.buf)]; ok {
+		return out
+	}
+	if st.selectors == nil || len(st.selectors) >= selectorsMax {
+		st.selectors = map[string]labels.Selector{}
+	}
+	out := parsed(s)
+	st.selectors[string(st.enc.buf)] = out
+	return out
+}
+
+func parsed(s *metav1.LabelSelector) labels.Selector {
 	selector, err := metav1.LabelSelectorAsSelector(s)
 	if err != nil {
 		return labels.Nothing()
@@ -62,8 +87,8 @@ func selectorWith(s *metav1.LabelSelector, pod *corev1.Pod, in, notIn []string) 
 }
 
 // partOf is an affinity term of the pod.
-func partOf(t *corev1.PodAffinityTerm, pod *corev1.Pod) matchPart {
-	p := matchPart{namespaces: sets.New(t.Namespaces...), pods: selectorWith(t.LabelSelector, pod, t.MatchLabelKeys, t.MismatchLabelKeys)}
+func (st *State) partOf(t *corev1.PodAffinityTerm, pod *corev1.Pod) matchPart {
+	p := matchPart{namespaces: sets.New(t.Namespaces...), pods: st.selectorWith(t.LabelSelector, pod, t.MatchLabelKeys, t.MismatchLabelKeys)}
 	if t.NamespaceSelector != nil {
 		others, err := metav1.LabelSelectorAsSelector(t.NamespaceSelector)
 		if err != nil {

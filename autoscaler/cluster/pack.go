@@ -51,7 +51,9 @@ type lot struct {
 	// worth is the value of all its room at the dual prices, efficiency its price for that.
 	worth      float64
 	efficiency float64
-	prices     []float64
+	// grade is the efficiency as lots are ordered by it.
+	grade  float64
+	prices []float64
 }
 
 // filling is one way to fill a node.
@@ -69,14 +71,13 @@ type fillItem struct {
 
 // lots groups what can be bought for the filters in use, the cheapest of each first.
 func (p *planning) lots(filters []*filter) []*lot {
-	type lotKey struct {
-		room, cell int
-		signature  string
-	}
-	byKey := map[lotKey]*lot{}
-	var out []*lot
+	type lotKey struct{ room, cell, signature int }
+	signatures, names := map[string]int{}, []string(nil)
+	stocked := p.s.stocked()
+	byKey := make(map[lotKey]*lot, len(stocked))
+	out := make([]*lot, 0, len(stocked))
 	signature := make([]byte, len(filters))
-	for _, g := range p.s.stocked() {
+	for _, g := range stocked {
 		any := false
 		v := g.varieties[0]
 		for i, f := range filters {
@@ -88,12 +89,20 @@ func (p *planning) lots(filters []*filter) []*lot {
 		if !any {
 			continue
 		}
-		key := lotKey{g.room, p.cellOf(v), string(signature)}
+		id, ok := signatures[string(signature)]
+		if !ok {
+			id = len(names)
+			names = append(names, string(signature))
+			signatures[names[id]] = id
+		}
+		key := lotKey{g.room, p.cellOf(v), id}
 		l := byKey[key]
 		if l == nil {
-			l = &lot{free: v.free, cell: key.cell, weight: v.offer.Weight, rank: g.rank, signature: key.signature}
+			// The stock's list is shared until another stock's comes to it.
+			l = &lot{free: v.free, cell: key.cell, weight: v.offer.Weight, rank: g.rank, signature: names[id], varieties: slices.Clip(g.varieties), groups: 1}
 			byKey[key] = l
 			out = append(out, l)
+			continue
 		}
 		l.varieties = append(l.varieties, g.varieties...)
 		l.groups++
@@ -136,6 +145,12 @@ type packer struct {
 	// appraised is how many pods were left when they were valued last.
 	appraised int
 
+	// plain is true when all lots are chosen by their cost alone, bounded when something bounds how many there are of some.
+	plain, bounded bool
+
+	// peers are the lots that take the same pods, grouped as long as grouped lots are left.
+	peers   []*peers
+	grouped int
 	// frontiers are the lots that are worth their price, by signature.
 	frontiers map[string][][]float64
 
@@ -148,8 +163,9 @@ type packer struct {
 	forced  int
 	perNode int
 
-	free  vector
-	items []fillItem
+	free   vector
+	items  []fillItem
+	byMain [2][]*size
 }
 
 // fill fills one node of the lot: a seed first, and then the most valuable pods that still fit or, evenly, those whose main
@@ -202,7 +218,7 @@ func (k *packer) addSize(f *filling, sz *size, n int) int {
 }
 
 func (k *packer) fillEvenly(f *filling) {
-	var byMain [2][]*size
+	byMain := [2][]*size{k.byMain[0][:0], k.byMain[1][:0]}
 	l := f.lot
 	for _, sz := range k.sizes {
 		if sz.count == 0 || !k.suits(l, sz) || !f.free.fits(sz.request) {
@@ -214,6 +230,7 @@ func (k *packer) fillEvenly(f *filling) {
 		}
 		byMain[d] = append(byMain[d], sz)
 	}
+	k.byMain = byMain
 	for len(byMain[0])+len(byMain[1]) > 0 {
 		d := 0
 		if share(f.free, l.free, dimMemory) > share(f.free, l.free, dimCPU) {

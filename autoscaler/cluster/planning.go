@@ -416,6 +416,9 @@ func (p *planning) alternatives(t *site) []Offer {
 			break
 		}
 		if v != t.variety && v.offer.Available && p.takes(v, t, used) {
+			if out == nil {
+				out = make([]Offer, 0, alternativesMax)
+			}
 			out = append(out, *v.offer)
 		}
 	}

@@ -185,7 +185,7 @@ func (p *planning) pack(batches []*batch, o Options) {
 			filters = append(filters, b.class.filter)
 		}
 	}
-	p.cells = newCells(batches)
+	p.cells = newCells(batches, len(p.s.varieties))
 	all := p.lots(filters)
 	slices.SortStableFunc(all, func(a, b *lot) int { return cmp.Compare(b.weight, a.weight) })
 	assigned := p.assign(batches, all, filters)
@@ -195,6 +195,7 @@ func (p *planning) pack(batches []*batch, o Options) {
 			n++
 		}
 		k := &packer{p: p, lots: slices.Clone(all[:n])}
+		k.survey()
 		k.collect(assigned, filters)
 		k.appraise()
 		k.findSeeds()

@@ -55,7 +55,7 @@ func (s *State) relate(c *class) {
 		terms := a.PodAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 		var all matcher
 		for i := range terms {
-			all = append(all, partOf(&terms[i], pod))
+			all = append(all, s.partOf(&terms[i], pod))
 		}
 		for i := range terms {
 			r.affinity = append(r.affinity, s.tallyOf(c, terms[i].TopologyKey, all, false, nil))
@@ -65,7 +65,7 @@ func (s *State) relate(c *class) {
 	if a.PodAntiAffinity != nil {
 		terms := a.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution
 		for i := range terms {
-			m := matcher{partOf(&terms[i], pod)}
+			m := matcher{s.partOf(&terms[i], pod)}
 			r.anti = append(r.anti, s.tallyOf(c, terms[i].TopologyKey, m, false, nil))
 			carried := s.tallyOf(c, terms[i].TopologyKey, m, true, nil)
 			r.carries = append(r.carries, carried)
@@ -89,7 +89,7 @@ func (s *State) relateSpread(c *class, pod *corev1.Pod) {
 		if k.WhenUnsatisfiable != corev1.DoNotSchedule {
 			continue
 		}
-		m := matcher{{namespaces: sets.New(pod.Namespace), pods: selectorWith(k.LabelSelector, pod, k.MatchLabelKeys, nil)}}
+		m := matcher{{namespaces: sets.New(pod.Namespace), pods: s.selectorWith(k.LabelSelector, pod, k.MatchLabelKeys, nil)}}
 		sc := &scope{filter: c.filter, keys: sets.List(keys),
 			affinity: ptr.Deref(k.NodeAffinityPolicy, corev1.NodeInclusionPolicyHonor) == corev1.NodeInclusionPolicyHonor,
 			taints:   ptr.Deref(k.NodeTaintsPolicy, corev1.NodeInclusionPolicyIgnore) == corev1.NodeInclusionPolicyHonor}

@@ -35,6 +35,8 @@ type State struct {
 	parked map[string]map[*member]bool
 
 	filters map[string]*filter
+	// selectors are those of affinity terms and spread constraints, parsed.
+	selectors map[string]labels.Selector
 	// keys are the labels that filters look at.
 	keys        map[string]bool
 	shapes      map[string]*shape
