@@ -134,13 +134,13 @@ func TestPlanRefuses(t *testing.T) {
 		"the same twice":        {head + head, "stdin: document 2: Pod default/a: metadata.name: the same as at stdin"},
 		"a field of a type":     {pod(`{"containers": "x"}`), "spec.containers"},
 		"a quantity":            {pod(`{"containers": [{"name": "c", "resources": {"requests": {"cpu": "lots"}}}]}`), "spec.containers[0].resources.requests.cpu"},
-		"a negative quantity":   {pod(`{"containers": [{"name": "c", "resources": {"requests": {"cpu": "-1"}}}]}`), "Pod default/a: spec.containers[0].resources.requests.cpu: -1 is negative"},
+		"a negative quantity":   {pod(`{"containers": [{"name": "c", "resources": {"requests": {"cpu": "-1"}}}]}`), "pod default/a: spec.containers[0].resources.requests.cpu: -1 is negative"},
 		"a negative overhead":   {pod(`{"overhead": {"cpu": "-1"}}`), "spec.overhead.cpu: -1 is negative"},
 		"a skew":                {pod(`{"topologySpreadConstraints": [{"topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}]}`), "spec.topologySpreadConstraints[0].maxSkew: 0, want at least 1"},
 		"a selector":            {pod(`{"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchExpressions": [{"key": "a", "operator": "is"}]}}]}`), "spec.topologySpreadConstraints[0].labelSelector"},
 		"a node selector":       {pod(`{"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "is"}]}]}}}}`), "spec.affinity.nodeAffinity"},
 		"a topology":            {pod(`{"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{}]}}}`), "spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey: missing"},
-		"a node of nothing":     {`{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}}`, "Node n: status.allocatable: missing"},
+		"a node of nothing":     {`{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}}`, "node n: status.allocatable: missing"},
 		"a list without object": {`{"apiVersion": "v1", "kind": "List", "items": [1]}`, "stdin: items[0]: want an object"},
 	} {
 		t.Run(name, func(t *testing.T) {
