@@ -236,6 +236,38 @@ func BenchmarkLargeState(b *testing.B) {
 	}
 }
 
+// BenchmarkLargeStateBuys is for pods that no node has room for: a plan buys for them.
+func BenchmarkLargeStateBuys(b *testing.B) {
+	s := largeState(b, 5000, largePods(5000, 30))
+	s.SetOffers(diverseOffers())
+	for _, count := range []int{10, 1000, 10000} {
+		b.Run(fmt.Sprintf("%d pods", count), func(b *testing.B) {
+			b.ReportAllocs()
+			var plan Plan
+			i := 0
+			for b.Loop() {
+				pods := make([]*corev1.Pod, count)
+				for j := range pods {
+					i++
+					pods[j] = workloadPod(j%300, 1000000+i)
+					// More than any node of 16 cores that runs 30 pods has left.
+					pods[j].Spec.Containers[0].Resources.Requests[corev1.ResourceCPU] = list("12", "0")[corev1.ResourceCPU]
+					upsert(b, s, pods[j])
+				}
+				plan = s.Plan(Options{})
+				for _, p := range pods {
+					s.Delete(p)
+				}
+			}
+			if len(plan.Create) == 0 || len(plan.Unschedulable) > 0 {
+				b.Errorf("%d nodes bought, %d pods without a place", len(plan.Create), len(plan.Unschedulable))
+			}
+			b.ReportMetric(float64(len(plan.Create)), "nodes")
+			b.ReportMetric(float64(len(plan.Placed)), "placed")
+		})
+	}
+}
+
 func BenchmarkSimulate(b *testing.B) {
 	s := largeState(b, 1000, largePods(1000, 15))
 	s.SetOffers(diverseOffers())

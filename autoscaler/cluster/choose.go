@@ -46,6 +46,9 @@ func (k *packer) chooseBelow(most float64) (filling, bool) {
 			}
 			continue
 		}
+		if k.balanced && bestScore.near(floor) {
+			continue
+		}
 		for _, even := range []bool{false, true} {
 			f := k.fill(l, even)
 			if len(f.items) == 0 {
@@ -55,9 +58,13 @@ func (k *packer) chooseBelow(most float64) (filling, bool) {
 				best, bestScore = f, sc
 				best.free, best.items = f.free.clone(), slices.Clone(f.items)
 			}
-			if bestScore.first == floor.first && bestScore.second == floor.second && bestScore.cost <= floor.cost*goodEnough {
+			if !bestScore.near(floor) {
+				continue
+			}
+			if !k.balanced { // with it, lots in other zones come later and may be before this one
 				return best, true
 			}
+			break
 		}
 	}
 	return best, len(best.items) > 0
@@ -71,6 +78,11 @@ type score struct {
 
 func (a score) less(b score) bool {
 	return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.second, b.second), cmp.Compare(a.cost, b.cost)) < 0
+}
+
+// near says whether the score is about as good as a lot's can be.
+func (a score) near(floor score) bool {
+	return a.first == floor.first && a.second == floor.second && a.cost <= floor.cost*goodEnough
 }
 
 // floor is the best score that the lot can have.
@@ -116,6 +128,8 @@ func (k *packer) survey() {
 		for _, v := range l.varieties {
 			switch k.p.s.policies[v.offer.Policy].Expander {
 			case "", leastCost:
+			case balanced:
+				k.plain, k.balanced = false, true
 			default:
 				k.plain = false
 			}

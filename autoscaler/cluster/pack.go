@@ -145,8 +145,9 @@ type packer struct {
 	// appraised is how many pods were left when they were valued last.
 	appraised int
 
-	// plain is true when all lots are chosen by their cost alone, bounded when something bounds how many there are of some.
-	plain, bounded bool
+	// plain is true when all lots are chosen by their cost alone, balanced when some are by their zone's nodes, bounded when
+	// something bounds how many there are of some.
+	plain, balanced, bounded bool
 
 	// peers are the lots that take the same pods, grouped as long as grouped lots are left.
 	peers   []*peers
@@ -337,6 +338,9 @@ func (k *packer) run(o Options) {
 				break // the next offer is dearer: choose again
 			}
 			k.commit(f, v)
+			if k.balanced {
+				repeat = 1 // now another zone may have the fewest
+			}
 			k.sizes = slices.DeleteFunc(k.sizes, func(sz *size) bool { return sz.count == 0 })
 		}
 	}
@@ -387,4 +391,4 @@ func (k *packer) appraise() {
 }
 
 // appraiseAgain is the share of pods after which what is left is valued anew: filling nodes changes what is scarce.
-const appraiseAgain = 0.97
+const appraiseAgain = 0.94

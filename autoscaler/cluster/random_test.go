@@ -9,8 +9,7 @@ import (
 )
 
 // randomState is a small cluster with every constraint that the checker knows.
-func randomState(t testing.TB, seed uint64) *State {
-	r := rand.New(rand.NewPCG(seed, 5))
+func randomState(t testing.TB, r *rand.Rand) *State {
 	zones := []string{"a", "b", "c"}[:1+r.IntN(3)]
 	zone := func() string { return zones[r.IntN(len(zones))] }
 	taint := func() []corev1.Taint {
@@ -76,21 +75,50 @@ func randomState(t testing.TB, seed uint64) *State {
 
 func TestRandomPlansHold(t *testing.T) {
 	for seed := range uint64(400) {
-		s := randomState(t, seed)
-		before := fmt.Sprint(s.Plan(Options{}))
-		plan := s.Plan(Options{})
-		if after := fmt.Sprint(plan); before != after {
-			t.Fatalf("seed %d: two plans for one state:\n%s\n%s", seed, before, after)
-		}
-		checkInTurn(t, s, plan)
-		if n := plannedPods(plan) + len(plan.Unschedulable); n != len(s.pods) {
-			t.Errorf("%d of %d pods are told of", n, len(s.pods))
-		}
-		if plan.Cost.LowerBound > plan.Cost.After+1e-9 {
-			t.Errorf("lower bound %v of %v", plan.Cost.LowerBound, plan.Cost.After)
-		}
-		if t.Failed() {
+		if holdRandomPlan(t, rand.New(rand.NewPCG(seed, 5))); t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
+	}
+}
+
+// FuzzPlan draws a cluster from the bytes and holds the plan for it against the rules of scheduling.
+func FuzzPlan(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte("nodes, offers and pods"))
+	f.Add([]byte{255, 128, 64, 0, 0, 0, 0, 0, 0, 200, 100, 50, 25, 12, 6, 3})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		holdRandomPlan(t, rand.New(&draws{data: data, after: rand.NewPCG(uint64(len(data)), 5)}))
+	})
+}
+
+// draws is a source of randomness of which each byte decides one draw; after decides the others.
+type draws struct {
+	data  []byte
+	after rand.Source
+}
+
+func (d *draws) Uint64() uint64 {
+	if len(d.data) == 0 {
+		return d.after.Uint64()
+	}
+	b := d.data[0]
+	d.data = d.data[1:]
+	return uint64(b) * 0x0101010101010101
+}
+
+// holdRandomPlan plans twice for a random cluster and checks what must be true of any plan.
+func holdRandomPlan(t *testing.T, r *rand.Rand) {
+	s := randomState(t, r)
+	before := fmt.Sprint(s.Plan(Options{}))
+	plan := s.Plan(Options{})
+	if after := fmt.Sprint(plan); before != after {
+		t.Fatalf("two plans for one state:\n%s\n%s", before, after)
+	}
+	checkInTurn(t, s, plan)
+	if n := plannedPods(plan) + len(plan.Unschedulable); n != len(s.pods) {
+		t.Errorf("%d of %d pods are told of", n, len(s.pods))
+	}
+	if plan.Cost.LowerBound > plan.Cost.After+1e-9 {
+		t.Errorf("lower bound %v of %v", plan.Cost.LowerBound, plan.Cost.After)
 	}
 }
