@@ -44,6 +44,8 @@ export function journeys(stock) {
         await page.keyboard.press("Enter");
         await expectUrl(page, /\/autoscaling/, "the palette must open the page");
         await page.getByRole("heading", { level: 1, name: "Autoscaling" }).waitFor();
+        // While the palette fades out its field still has the keyboard.
+        await page.getByPlaceholder(/Find pages/).waitFor({ state: "detached" });
         await page.keyboard.press("/");
         await page.keyboard.type("nothing has this name");
         await expectUrl(page, /find=nothing/, "the filter stands in the URL");

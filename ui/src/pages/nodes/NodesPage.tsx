@@ -14,6 +14,7 @@ import { QueryError } from "../../components/QueryError";
 import { TextLink } from "../../components/TextLink";
 import { byZone, countedBy, type Fleet, filterNodes, parseSort, sortNodes } from "../../lib/fleet";
 import { formatDateTime } from "../../lib/time";
+import { formatInteger } from "../../lib/units";
 import { DecisionTable } from "../autoscaling/DecisionTable";
 import { FleetCharts } from "./FleetCharts";
 import { FleetSummary } from "./FleetSummary";
@@ -131,7 +132,7 @@ function Now({ fleet, search, onChange, onOpen }: NowProps) {
       <Panel
         flush
         title="All nodes"
-        note={`${found.length === fleet.nodes.length ? "" : `${found.length} of `}${fleet.nodes.length}${
+        note={`${found.length === fleet.nodes.length ? "" : `${formatInteger(found.length)} of `}${formatInteger(fleet.nodes.length)}${
           fleet.time ? `, as of ${formatDateTime(fleet.time, timeZone)}` : ""
         }`}
       >
