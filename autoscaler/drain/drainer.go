@@ -74,6 +74,8 @@ type Plan struct {
 	Reason v1alpha1.DisruptionReason
 	// Places say where each pod has room. A pod without one is not evicted.
 	Places []cluster.Placement
+	// Turn are the pods that may be asked to leave in this call; nil means all of them.
+	Turn map[types.NamespacedName]bool
 	// Since is when the drain was decided, and GracePeriod how long the pods may hold it up after that (the policy's
 	// terminationGracePeriod). Nil means without end.
 	Since       time.Time

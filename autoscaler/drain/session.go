@@ -144,6 +144,8 @@ func (s *session) run(ctx context.Context) {
 			l.at("Order", "it keeps the cluster going and leaves when the others have left")
 		case s.now.Before(l.try.next):
 			l.at(l.try.code, "%s", l.try.message)
+		case s.plan.Turn != nil && !s.plan.Turn[l.name()]:
+			l.at("Order", "others leave before it does")
 		case asked >= s.d.cfg.Evictions:
 			l.at("Order", "%d pods at a time are asked to leave", s.d.cfg.Evictions)
 		case ctx.Err() != nil:

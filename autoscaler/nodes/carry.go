@@ -45,6 +45,7 @@ func (c *Controller) carryOn(ctx context.Context, now time.Time) {
 			delete(c.moves.noted, name)
 		}
 	}
+	c.noteReplacements()
 	var leaving, prepared []*v1alpha1.NodeClaim
 	for _, name := range slices.Sorted(maps.Keys(c.world.claims)) {
 		k := c.world.claims[name]
@@ -101,14 +102,13 @@ func (c *Controller) drainAll(ctx context.Context, leaving, prepared []*v1alpha1
 	if len(leaving)+len(prepared) == 0 {
 		return
 	}
-	both := slices.Concat(leaving, prepared)
-	outcome := c.without(both)
-	starting := prepared
-	if !outcome.Feasible && len(prepared) > 0 {
-		starting, outcome = c.begun(ctx, leaving, prepared, now)
-	}
+	starting, outcome := prepared, c.without(slices.Concat(leaving, prepared))
 	if !outcome.Feasible {
-		c.giveUpOne(ctx, leaving, &outcome, now)
+		fit, best, lack := c.fitting(leaving)
+		if lack != nil {
+			c.giveUpOne(ctx, leaving, lack, now)
+		}
+		starting, outcome = c.begun(ctx, fit, prepared, best, now)
 	}
 	for _, k := range starting {
 		limited, cancel := context.WithTimeout(ctx, writeTimeout)
@@ -121,19 +121,44 @@ func (c *Controller) drainAll(ctx context.Context, leaving, prepared []*v1alpha1
 		c.world.setClaim(noted, now)
 		leaving = append(leaving, noted)
 	}
+	places := slices.DeleteFunc(slices.Clone(outcome.Moves), func(p cluster.Placement) bool { return !c.takesPods(p.Node) })
+	turn := c.turn(ctx, leaving, now)
 	for _, k := range leaving {
 		if k = c.world.claims[k.Name]; k.Status.Disruption == nil && k.DeletionTimestamp == nil {
 			continue // taken back a moment ago
 		}
 		c.moves.steps[k.Name] = stepDraining
-		c.drain(ctx, k, outcome.Moves)
+		if saves(k) {
+			c.drain(ctx, k, places, turn)
+		} else {
+			c.drain(ctx, k, places, nil)
+		}
 	}
 }
 
+// fitting finds drains whose pods have room all together, and what the others lack: a pod without a place holds up its own node and no
+// other one.
+func (c *Controller) fitting(leaving []*v1alpha1.NodeClaim) (fit []*v1alpha1.NodeClaim, best cluster.Outcome, lack *cluster.Outcome) {
+	best = c.without(leaving)
+	if best.Feasible {
+		return leaving, best, nil
+	}
+	last := best
+	lack, best = &last, cluster.Outcome{Feasible: true}
+	for _, k := range leaving[:min(len(leaving), maxFitting)] {
+		if outcome := c.without(append(slices.Clone(fit), k)); outcome.Feasible {
+			fit, best = append(fit, k), outcome
+		}
+	}
+	return fit, best, lack
+}
+
+// maxFitting is how many drains are looked at one by one in a round when there is no room for all of them.
+const maxFitting = 50
+
 // begun finds which of the prepared drains can begin beside those under way, and takes back those that cannot.
-func (c *Controller) begun(ctx context.Context, leaving, prepared []*v1alpha1.NodeClaim, now time.Time) ([]*v1alpha1.NodeClaim, cluster.Outcome) {
+func (c *Controller) begun(ctx context.Context, leaving, prepared []*v1alpha1.NodeClaim, best cluster.Outcome, now time.Time) ([]*v1alpha1.NodeClaim, cluster.Outcome) {
 	var starting []*v1alpha1.NodeClaim
-	best := c.without(leaving)
 	for _, k := range prepared[:min(len(prepared), maxStarts)] {
 		outcome := c.without(slices.Concat(leaving, starting, []*v1alpha1.NodeClaim{k}))
 		switch {
@@ -166,8 +191,11 @@ func (c *Controller) giveUpOne(ctx context.Context, leaving []*v1alpha1.NodeClai
 
 // saves reports whether a node is only taken away to save money.
 func saves(k *v1alpha1.NodeClaim) bool {
-	why := k.Status.Disruption
-	return why != nil && (why.Reason == v1alpha1.DisruptEmpty || why.Reason == v1alpha1.DisruptUnderutilized)
+	return k.Status.Disruption != nil && savesMoney(k.Status.Disruption.Reason)
+}
+
+func savesMoney(reason v1alpha1.DisruptionReason) bool {
+	return reason == v1alpha1.DisruptEmpty || reason == v1alpha1.DisruptUnderutilized
 }
 
 // without simulates the cluster as it is now without the nodes of claims.
@@ -179,7 +207,9 @@ func (c *Controller) without(claims []*v1alpha1.NodeClaim) cluster.Outcome {
 	for i, k := range claims {
 		nodes[i] = c.world.nodeOfClaim[k.Name]
 	}
-	return c.world.state.Simulate(cluster.Removal{Nodes: nodes})
+	var outcome cluster.Outcome
+	c.world.foresee(func() { outcome = c.world.state.Simulate(cluster.Removal{Nodes: nodes}) })
+	return outcome
 }
 
 // together are the claims that leave in one move: those that share a replacement with this one, and it.
@@ -228,8 +258,8 @@ func (c *Controller) obstacle(k *v1alpha1.NodeClaim, now time.Time) string {
 	if !applies(policy) {
 		return fmt.Sprintf("the policy's mode is %s by now", policy.Spec.Mode)
 	}
-	saving := saves(k)
-	if saving && now.Sub(why.At.Time) > time.Duration(c.cfg.ReplacementTimeout+c.cfg.DrainTimeout) {
+	saves := saves(k)
+	if saves && now.Sub(why.At.Time) > time.Duration(c.cfg.ReplacementTimeout+c.cfg.DrainTimeout) {
 		return "it took too long, and a saving is not worth pressing for"
 	}
 	if c.forced(k) {
@@ -241,13 +271,13 @@ func (c *Controller) obstacle(k *v1alpha1.NodeClaim, now time.Time) string {
 		return ""
 	}
 	verdict := disruption.NewInspector(c.surroundings(now)).Node(&view)
-	if verdict.Blocker != nil && (saving && !verdict.Blocked.Passing || verdict.Blocked.Code == "DoNotDisrupt") {
+	if verdict.Blocker != nil && (saves && !verdict.Blocked.Passing || verdict.Blocked.Code == "DoNotDisrupt") {
 		return fmt.Sprintf("pod %s/%s %s", verdict.Blocker.Namespace, verdict.Blocker.Name, verdict.Blocked.Message)
 	}
 	if k.Status.Phase != v1alpha1.ClaimDraining && why.Reason == v1alpha1.DisruptEmpty && len(verdict.Evict) > 0 {
 		return fmt.Sprintf("pod %s/%s runs there by now", verdict.Evict[0].Namespace, verdict.Evict[0].Name)
 	}
-	if saving && c.short() {
+	if saves && c.short() {
 		return "pods have come that need the room"
 	}
 	return ""

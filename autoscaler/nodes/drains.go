@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/claim"
@@ -14,12 +15,13 @@ import (
 
 // drain has the drainer do the next thing for a node. The loop does not wait for it, and nothing is begun for a node before the last
 // thing is done.
-func (c *Controller) drain(ctx context.Context, k *v1alpha1.NodeClaim, places []cluster.Placement) {
+func (c *Controller) drain(ctx context.Context, k *v1alpha1.NodeClaim, places []cluster.Placement, turn map[types.NamespacedName]bool) {
 	node := c.world.nodes[c.world.nodeOfClaim[k.Name]]
 	if node == nil || c.moves.draining[k.Name] {
 		return
 	}
 	plan := c.drainPlan(k, node, places)
+	plan.Turn = turn
 	c.moves.draining[k.Name] = true
 	c.background.Go(func() {
 		limited, cancel := context.WithTimeout(ctx, writeTimeout)
@@ -66,6 +68,7 @@ func unreachable(node *corev1.Node, now time.Time) bool {
 // drainedSoFar takes in how far a drain has come.
 func (c *Controller) drainedSoFar(ctx context.Context, began *v1alpha1.NodeClaim, node *corev1.Node, progress drain.Progress, err error) {
 	delete(c.moves.draining, began.Name)
+	c.awaitSuccessors(&progress)
 	k := c.world.claims[began.Name]
 	if k == nil || k.UID != began.UID || ctx.Err() != nil || k.Status.Disruption == nil && k.DeletionTimestamp == nil {
 		return

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
 	"github.com/yagura-dev/yagura/autoscaler/consolidation"
@@ -41,12 +42,19 @@ type mover struct {
 	// noted is when claims were told how far their drain has come.
 	noted    map[string]time.Time
 	upgrades map[string]*v1alpha1.UpgradeStatus
+	// turned are the pods whose turn it was last, flights those that were evicted and whose successors are awaited. round counts turns.
+	turned  map[types.NamespacedName]flight
+	flights map[types.NamespacedName]flight
+	round   int
+	// taken are replacements that consolidation was told of.
+	taken map[string]bool
 }
 
 func newMover() mover {
 	return mover{memory: consolidation.NewMemory(), renewal: upgrade.NewMemory(), versions: versions{raised: map[string]time.Time{}},
 		drifted: map[string]map[string]disruption.Stay{}, stays: map[string]disruption.Stay{},
-		running: map[string]*disruption.Move{}, steps: map[string]string{}, draining: map[string]bool{}, noted: map[string]time.Time{}, upgrades: map[string]*v1alpha1.UpgradeStatus{}}
+		running: map[string]*disruption.Move{}, steps: map[string]string{}, draining: map[string]bool{}, noted: map[string]time.Time{}, upgrades: map[string]*v1alpha1.UpgradeStatus{},
+		flights: map[types.NamespacedName]flight{}, taken: map[string]bool{}}
 }
 
 // writeTimeout is how long the writes that begin or end a move may take.
@@ -171,9 +179,15 @@ func (c *Controller) begin(ctx context.Context, m *disruption.Move, now time.Tim
 	if policy == nil || len(leaving) == 0 {
 		return
 	}
-	if why := c.overBudget(policy, m.Reason, len(leaving), now); why != "" {
+	if why := c.overBudget(policy, m, now); why != "" {
 		c.deps.Logger.Info("a move waits for the budget", "policy", policy.Name, "remove", m.Remove, "why", why)
 		return
+	}
+	if len(m.Create) == 0 && savesMoney(m.Reason) {
+		if holds, why := c.holds(m.Remove); !holds {
+			c.moves.memory.Failed(*m, why, c.cfg.Consolidation, now)
+			return
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout+buyTimeout)
 	defer cancel()
@@ -215,16 +229,19 @@ func (c *Controller) begin(ctx context.Context, m *disruption.Move, now time.Tim
 }
 
 // overBudget says why no more nodes may be disrupted, empty when they may.
-func (c *Controller) overBudget(policy *v1alpha1.NodePolicy, reason v1alpha1.DisruptionReason, more int, now time.Time) string {
-	nodes, disrupted := disruption.Count(policy.Name, c.candidates(), c.surroundings(now))
-	if reason == v1alpha1.DisruptUnhealthy {
-		disrupted = max(0, disrupted-more) // a sick node is counted among the disrupted already
+func (c *Controller) overBudget(policy *v1alpha1.NodePolicy, m *disruption.Move, now time.Time) string {
+	candidates := c.candidates()
+	nodes, disrupted := disruption.Count(policy.Name, candidates, c.surroundings(now))
+	for i := range candidates {
+		if n := &candidates[i]; n.Policy == policy.Name && !n.Expected && !n.Ready && slices.Contains(m.Remove, n.Name()) {
+			disrupted-- // a node that takes no pods is counted among the disrupted already
+		}
 	}
-	allowed, why, err := disruption.Allowed(policy, reason, nodes, disrupted, now)
+	allowed, why, err := disruption.Allowed(policy, m.Reason, nodes, disrupted, now)
 	switch {
 	case err != nil:
 		return err.Error()
-	case allowed < more:
+	case allowed < len(m.Remove):
 		return why
 	}
 	return ""

@@ -106,6 +106,7 @@ func (c *Controller) renew(ctx context.Context, now time.Time) {
 			delete(c.moves.drifted, name)
 		}
 	}
+	c.moves.renewal.Forget(slices.Collect(maps.Keys(c.world.policies)))
 }
 
 func (c *Controller) upgradeNodes() []upgrade.Node {

@@ -55,6 +55,7 @@ type world struct {
 
 // podNote is what is remembered of a pod that the state has.
 type podNote struct {
+	uid    types.UID
 	owner  types.UID
 	active bool
 }
@@ -288,6 +289,18 @@ func (w *world) release(now time.Time) change {
 	return changed
 }
 
+// foresee does something with the pods in mind that the scheduler has not judged yet: they are about to take room, mostly in place of
+// pods that were evicted a moment ago.
+func (w *world) foresee(do func()) {
+	for _, wait := range w.unjudged {
+		_ = w.state.Upsert(wait.pod)
+	}
+	do()
+	for _, wait := range w.unjudged {
+		w.state.Delete(wait.pod)
+	}
+}
+
 func (w *world) countPod(key types.NamespacedName, pod *corev1.Pod, gone bool) {
 	before, known := w.pods[key]
 	if known && before.active {
@@ -299,7 +312,7 @@ func (w *world) countPod(key types.NamespacedName, pod *corev1.Pod, gone bool) {
 		delete(w.pods, key)
 		return
 	}
-	note := podNote{owner: controllerUID(pod)}
+	note := podNote{uid: pod.UID, owner: controllerUID(pod)}
 	note.active = note.owner != "" && pod.DeletionTimestamp == nil
 	if note.active {
 		w.podsOfOwner[note.owner]++
