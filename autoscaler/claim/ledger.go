@@ -112,12 +112,14 @@ func within(policy *v1alpha1.NodePolicy, owned, wanted v1alpha1.NodeCharge) erro
 	return nil
 }
 
-// Price turns money per hour into a quantity, to a billionth. Prices that are negative or no number become 0.
+// Price turns money per hour into a quantity, to a millionth and rounded up, so that what is charged is never less than what is paid.
+// Prices that are negative or no number become 0.
 func Price(perHour float64) resource.Quantity {
 	if !(perHour > 0) || math.IsInf(perHour, 0) {
 		return resource.Quantity{}
 	}
-	q, err := resource.ParseQuantity(strconv.FormatFloat(perHour, 'f', 9, 64))
+	// What is within a billionth of a millionth is one: 0.1 must not become 0.100001.
+	q, err := resource.ParseQuantity(strconv.FormatFloat(math.Ceil(perHour*1e6-1e-3)/1e6, 'f', 6, 64))
 	if err != nil {
 		return resource.Quantity{}
 	}

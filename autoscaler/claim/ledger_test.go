@@ -13,8 +13,8 @@ import (
 	"github.com/yagura-dev/yagura/autoscaler/claim"
 )
 
-func TestPricesAreExact(t *testing.T) {
-	for price, want := range map[float64]string{0.1: "100m", 0.0464: "46400u", 2: "2", 1.0 / 3: "333333333n", 0: "0", -1: "0", math.NaN(): "0", math.Inf(1): "0"} {
+func TestPricesAreRoundedUpToAMillionth(t *testing.T) {
+	for price, want := range map[float64]string{0.1: "100m", 0.0464: "46400u", 2: "2", 1.0 / 3: "333334u", 24.6666666 / 1000: "24667u", 0: "0", -1: "0", math.NaN(): "0", math.Inf(1): "0"} {
 		got := claim.Price(price)
 		assert.Equal(t, want, got.String(), "%v", price)
 	}

@@ -154,7 +154,7 @@ func (c *Controller) listen(ctx context.Context) (synced []toolscache.InformerSy
 		if err != nil {
 			return nil, stop, fmt.Errorf("watch %T: %w", object, err)
 		}
-		registration, err := informer.AddEventHandler(c.inbox.handler(k, fmt.Sprintf("%T", object), relevance(object)))
+		registration, err := informer.AddEventHandler(c.inbox.handler(k, fmt.Sprintf("%T %s", object, object.GetObjectKind().GroupVersionKind().Group), relevance(object)))
 		if err != nil {
 			return nil, stop, fmt.Errorf("watch %T: %w", object, err)
 		}

@@ -90,7 +90,7 @@ func (w *world) decided(book *demandBook, now time.Time) []cluster.Demand {
 		if now.Sub(book.since[name]) > maxUnborn {
 			continue
 		}
-		demand = append(demand, cluster.Demand{Name: name, Pod: podOf(key.Namespace, policy.Spec.TargetRef.Name, t.template), Count: missing, Kind: cluster.Decided})
+		demand = append(demand, cluster.Demand{Name: name, Pod: podOf(key.Namespace, policy.Spec.TargetRef.Name, t), Count: missing, Kind: cluster.Decided})
 	}
 	for name := range book.since {
 		if !wanting[name] {
@@ -101,10 +101,15 @@ func (w *world) decided(book *demandBook, now time.Time) []cluster.Demand {
 	return demand
 }
 
-// podOf is a pod as a workload's controller would make it.
-func podOf(namespace, name string, template *corev1.PodTemplateSpec) *corev1.Pod {
+// podOf is a pod as a workload's controller would make it. Volumes whose claims are made together with the pod are left out: until then
+// nothing can be said of them.
+func podOf(namespace, name string, t *target) *corev1.Pod {
+	template := t.template
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: template.Labels, Annotations: template.Annotations}, Spec: template.Spec}
 	pod.Spec.NodeName = ""
+	pod.Spec.Volumes = slices.DeleteFunc(slices.Clone(pod.Spec.Volumes), func(v corev1.Volume) bool {
+		return v.Ephemeral != nil || slices.Contains(t.made, v.Name)
+	})
 	for _, containers := range []*[]corev1.Container{&pod.Spec.Containers, &pod.Spec.InitContainers} {
 		*containers = slices.Clone(*containers)
 		for i := range *containers {

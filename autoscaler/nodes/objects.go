@@ -14,9 +14,11 @@ import (
 	resourcev1 "k8s.io/api/resource/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	schedulingv1alpha3 "k8s.io/api/scheduling/v1alpha3"
+	schedulingv1beta1 "k8s.io/api/scheduling/v1beta1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -29,7 +31,7 @@ import (
 // AddToScheme adds the groups of everything that is watched here and not by the loop over workloads.
 func AddToScheme(scheme *runtime.Scheme) error {
 	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, appsv1.AddToScheme, coordinationv1.AddToScheme, nodev1.AddToScheme,
-		policyv1.AddToScheme, resourcev1.AddToScheme, schedulingv1.AddToScheme, schedulingv1alpha3.AddToScheme, storagev1.AddToScheme, v1alpha1.AddToScheme} {
+		policyv1.AddToScheme, resourcev1.AddToScheme, schedulingv1.AddToScheme, schedulingv1alpha3.AddToScheme, schedulingv1beta1.AddToScheme, storagev1.AddToScheme, v1alpha1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return err
 		}
@@ -47,37 +49,75 @@ var everywhere = map[string]cache.Config{cache.AllNamespaces: {}}
 // Kinds that the cluster does not serve, and need not, are left out: the mapper knows.
 func CachedObjects(mapper meta.RESTMapper) map[client.Object]cache.ByObject {
 	objects := map[client.Object]cache.ByObject{
-		&v1alpha1.NodePolicy{}:          {Transform: slim[*v1alpha1.NodePolicy](nil)},
-		&v1alpha1.NodeClaim{}:           {Transform: slim[*v1alpha1.NodeClaim](nil)},
-		&coordinationv1.Lease{}:         {Namespaces: map[string]cache.Config{corev1.NamespaceNodeLease: {}}, Transform: slim(slimLease)},
-		&policyv1.PodDisruptionBudget{}: {Namespaces: everywhere, Transform: slim[*policyv1.PodDisruptionBudget](nil)},
-		&appsv1.ReplicaSet{}:            {Namespaces: everywhere, Transform: slim(slimReplicaSet)},
-		&corev1.PersistentVolumeClaim{}: {Namespaces: everywhere, Transform: slim[*corev1.PersistentVolumeClaim](nil)},
-		&corev1.PersistentVolume{}:      {Transform: slim[*corev1.PersistentVolume](nil)},
-		&corev1.Namespace{}:             {Transform: slim[*corev1.Namespace](nil)},
-		&storagev1.StorageClass{}:       {Transform: slim[*storagev1.StorageClass](nil)},
-		&storagev1.CSINode{}:            {Transform: slim[*storagev1.CSINode](nil)},
-		&nodev1.RuntimeClass{}:          {Transform: slim[*nodev1.RuntimeClass](nil)},
-		&schedulingv1.PriorityClass{}:   {Transform: slim[*schedulingv1.PriorityClass](nil)},
-		&resourcev1.ResourceClaim{}:     {Namespaces: everywhere, Transform: slim[*resourcev1.ResourceClaim](nil)},
-		&resourcev1.ResourceSlice{}:     {Transform: slim[*resourcev1.ResourceSlice](nil)},
-		&resourcev1.DeviceClass{}:       {Transform: slim[*resourcev1.DeviceClass](nil)},
-		&schedulingv1alpha3.PodGroup{}:  {Namespaces: everywhere, Transform: slim[*schedulingv1alpha3.PodGroup](nil)},
+		&v1alpha1.NodePolicy{}:              {Transform: slim[*v1alpha1.NodePolicy](nil)},
+		&v1alpha1.NodeClaim{}:               {Transform: slim[*v1alpha1.NodeClaim](nil)},
+		&coordinationv1.Lease{}:             {Namespaces: map[string]cache.Config{corev1.NamespaceNodeLease: {}}, Transform: slim(slimLease)},
+		&policyv1.PodDisruptionBudget{}:     {Namespaces: everywhere, Transform: slim[*policyv1.PodDisruptionBudget](nil)},
+		&appsv1.ReplicaSet{}:                {Namespaces: everywhere, Transform: slim(slimReplicaSet)},
+		&corev1.PersistentVolumeClaim{}:     {Namespaces: everywhere, Transform: slim[*corev1.PersistentVolumeClaim](nil)},
+		&corev1.PersistentVolume{}:          {Transform: slim[*corev1.PersistentVolume](nil)},
+		&corev1.Namespace{}:                 {Transform: slim[*corev1.Namespace](nil)},
+		&storagev1.StorageClass{}:           {Transform: slim[*storagev1.StorageClass](nil)},
+		&storagev1.CSINode{}:                {Transform: slim[*storagev1.CSINode](nil)},
+		&nodev1.RuntimeClass{}:              {Transform: slim[*nodev1.RuntimeClass](nil)},
+		&schedulingv1.PriorityClass{}:       {Transform: slim[*schedulingv1.PriorityClass](nil)},
+		&storagev1.CSIDriver{}:              {Transform: slim[*storagev1.CSIDriver](nil)},
+		&storagev1.CSIStorageCapacity{}:     {Namespaces: everywhere, Transform: slim[*storagev1.CSIStorageCapacity](nil)},
+		&storagev1.VolumeAttachment{}:       {Transform: slim[*storagev1.VolumeAttachment](nil)},
+		&resourcev1.ResourceClaimTemplate{}: {Namespaces: everywhere, Transform: slim[*resourcev1.ResourceClaimTemplate](nil)},
+		&resourcev1.DeviceTaintRule{}:       {Transform: slim[*resourcev1.DeviceTaintRule](nil)},
+		&schedulingv1beta1.PodGroup{}:       {Namespaces: everywhere, Transform: slim[*schedulingv1beta1.PodGroup](nil)},
+		&resourcev1.ResourceClaim{}:         {Namespaces: everywhere, Transform: slim[*resourcev1.ResourceClaim](nil)},
+		&resourcev1.ResourceSlice{}:         {Transform: slim[*resourcev1.ResourceSlice](nil)},
+		&resourcev1.DeviceClass{}:           {Transform: slim[*resourcev1.DeviceClass](nil)},
+		&schedulingv1alpha3.PodGroup{}:      {Namespaces: everywhere, Transform: slim[*schedulingv1alpha3.PodGroup](nil)},
+	}
+	served := func(kind schema.GroupVersionKind) bool {
+		_, err := mapper.RESTMapping(kind.GroupKind(), kind.Version)
+		return !meta.IsNoMatchError(err)
+	}
+	if served(optional[reflect.TypeFor[*schedulingv1beta1.PodGroup]()]) {
+		// The same objects would be told twice.
+		maps.DeleteFunc(objects, func(o client.Object, _ cache.ByObject) bool {
+			_, older := o.(*schedulingv1alpha3.PodGroup)
+			return older
+		})
 	}
 	for object, kind := range optional {
-		if _, err := mapper.RESTMapping(kind.GroupKind(), kind.Version); meta.IsNoMatchError(err) {
+		if !served(kind) {
 			maps.DeleteFunc(objects, func(o client.Object, _ cache.ByObject) bool { return reflect.TypeOf(o) == object })
+		}
+	}
+	for _, kind := range otherGroups {
+		if served(kind) {
+			group := &unstructured.Unstructured{}
+			group.SetGroupVersionKind(kind)
+			objects[group] = cache.ByObject{Namespaces: everywhere, Transform: slim(slimGroup)}
 		}
 	}
 	return objects
 }
 
+// otherGroups are the groups of pods of other schedulers.
+var otherGroups = []schema.GroupVersionKind{
+	{Group: "scheduling.x-k8s.io", Version: "v1alpha1", Kind: "PodGroup"},
+	{Group: "scheduling.volcano.sh", Version: "v1beta1", Kind: "PodGroup"},
+}
+
+// slimGroup keeps how many pods a group needs.
+func slimGroup(g *unstructured.Unstructured) {
+	delete(g.Object, "status")
+}
+
 // optional are kinds that a cluster need not serve: what they are about does not exist there then.
 var optional = map[reflect.Type]schema.GroupVersionKind{
-	reflect.TypeFor[*resourcev1.ResourceClaim]():    resourcev1.SchemeGroupVersion.WithKind("ResourceClaim"),
-	reflect.TypeFor[*resourcev1.ResourceSlice]():    resourcev1.SchemeGroupVersion.WithKind("ResourceSlice"),
-	reflect.TypeFor[*resourcev1.DeviceClass]():      resourcev1.SchemeGroupVersion.WithKind("DeviceClass"),
-	reflect.TypeFor[*schedulingv1alpha3.PodGroup](): schedulingv1alpha3.SchemeGroupVersion.WithKind("PodGroup"),
+	reflect.TypeFor[*resourcev1.ResourceClaim]():         resourcev1.SchemeGroupVersion.WithKind("ResourceClaim"),
+	reflect.TypeFor[*resourcev1.ResourceSlice]():         resourcev1.SchemeGroupVersion.WithKind("ResourceSlice"),
+	reflect.TypeFor[*resourcev1.DeviceClass]():           resourcev1.SchemeGroupVersion.WithKind("DeviceClass"),
+	reflect.TypeFor[*resourcev1.ResourceClaimTemplate](): resourcev1.SchemeGroupVersion.WithKind("ResourceClaimTemplate"),
+	reflect.TypeFor[*resourcev1.DeviceTaintRule]():       resourcev1.SchemeGroupVersion.WithKind("DeviceTaintRule"),
+	reflect.TypeFor[*schedulingv1beta1.PodGroup]():       schedulingv1beta1.SchemeGroupVersion.WithKind("PodGroup"),
+	reflect.TypeFor[*schedulingv1alpha3.PodGroup]():      schedulingv1alpha3.SchemeGroupVersion.WithKind("PodGroup"),
 }
 
 // slim drops what nobody reads here from what the cache holds of an object; more may be nil.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
+	"github.com/yagura-dev/yagura/autoscaler/claim"
 	"github.com/yagura-dev/yagura/autoscaler/cluster"
 	"github.com/yagura-dev/yagura/autoscaler/cluster/catalog"
 )
@@ -96,6 +97,11 @@ func (c *Controller) setOffers(now time.Time) {
 				continue
 			}
 			b.all = append(b.all, catalog.Apply(policy, page.raw)...)
+		}
+		for i := range b.all {
+			// What is planned costs what will be charged.
+			price := claim.Price(b.all[i].PricePerHour)
+			b.all[i].PricePerHour = price.AsApproximateFloat64()
 		}
 		c.world.setOffers(b.all)
 	}

@@ -32,7 +32,8 @@ func relevantPod(before, after client.Object) bool {
 		(a.Spec.NodeName != b.Spec.NodeName || a.Status.Phase != b.Status.Phase || a.Generation != b.Generation || a.Generation == 0 ||
 			(a.DeletionTimestamp == nil) != (b.DeletionTimestamp == nil) || a.Status.NominatedNodeName != b.Status.NominatedNodeName ||
 			!sameMap(a.Labels, b.Labels) || !sameMap(a.Annotations, b.Annotations) || !slices.EqualFunc(a.Status.Conditions, b.Status.Conditions, sameCondition) ||
-			len(a.Spec.SchedulingGates) != len(b.Spec.SchedulingGates) || len(a.Status.ResourceClaimStatuses) != len(b.Status.ResourceClaimStatuses))
+			len(a.Spec.SchedulingGates) != len(b.Spec.SchedulingGates) || len(a.Status.ResourceClaimStatuses) != len(b.Status.ResourceClaimStatuses) ||
+			(a.Status.ExtendedResourceClaimStatus == nil) != (b.Status.ExtendedResourceClaimStatus == nil))
 }
 
 func sameCondition(a, b corev1.PodCondition) bool {

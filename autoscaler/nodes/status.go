@@ -3,6 +3,7 @@ package nodes
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -13,6 +14,7 @@ import (
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
+	"github.com/yagura-dev/yagura/autoscaler/claim"
 	"github.com/yagura-dev/yagura/autoscaler/cluster/catalog"
 )
 
@@ -110,7 +112,7 @@ func (c *Controller) writeStatus(ctx context.Context, policy *v1alpha1.NodePolic
 }
 
 func quantity(price float64) resource.Quantity {
-	return *resource.NewMilliQuantity(int64(price*1000), resource.DecimalSI)
+	return claim.Price(math.Round(price*1e3) / 1e3)
 }
 
 func (c *Controller) setConditions(p *v1alpha1.NodePolicy, now time.Time) {

@@ -83,6 +83,8 @@ type target struct {
 	uid      types.UID
 	replicas int32
 	template *corev1.PodTemplateSpec
+	// made are volumes whose claims are made together with each pod.
+	made []string
 }
 
 func newWorld(grace time.Duration) *world {
@@ -154,6 +156,11 @@ func (w *world) apply(e event, now time.Time) change {
 	case *appsv1.StatefulSet:
 		w.applyOwner(e, owner{uid: o.UID, ready: int(o.Status.Replicas)})
 		w.applyTarget("StatefulSet", o, o.Spec.Replicas, &o.Spec.Template, e.deleted)
+		if t := w.targets[targetKey{"StatefulSet", client.ObjectKeyFromObject(o)}]; t != nil {
+			for i := range o.Spec.VolumeClaimTemplates {
+				t.made = append(t.made, o.Spec.VolumeClaimTemplates[i].Name)
+			}
+		}
 		return look
 	case *appsv1.ReplicaSet:
 		w.applyOwner(e, owner{uid: o.UID, parent: controllerUID(o), ready: int(o.Status.ReadyReplicas)})

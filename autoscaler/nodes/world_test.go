@@ -231,3 +231,24 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		assert.ErrorContains(t, cfg.Validate(), field)
 	}
 }
+
+// The claims of a StatefulSet's next pod, and those of ephemeral volumes, are made together with the pod.
+func TestDecidedPodsDoNotWaitForClaimsThatComeWithThem(t *testing.T) {
+	replicas := int32(1)
+	claimed := func(name string) corev1.Volume {
+		return corev1.Volume{Name: name, VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name}}}
+	}
+	set := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db", UID: "s"}, Spec: appsv1.StatefulSetSpec{Replicas: &replicas,
+		VolumeClaimTemplates: []corev1.PersistentVolumeClaim{{ObjectMeta: metav1.ObjectMeta{Name: "data"}}},
+		Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "main"}}, Volumes: []corev1.Volume{claimed("data"), claimed("shared"),
+			{Name: "scratch", VolumeSource: corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}}}}}}}
+	w := newWorld(0)
+	w.apply(event{object: set}, start)
+	w.apply(event{object: &v1alpha1.WorkloadAutoscaler{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "db"},
+		Spec:   v1alpha1.WorkloadAutoscalerSpec{Mode: v1alpha1.Apply, TargetRef: v1alpha1.TargetReference{Kind: "StatefulSet", Name: "db"}, Horizontal: &v1alpha1.HorizontalPolicy{}},
+		Status: v1alpha1.WorkloadAutoscalerStatus{DesiredReplicas: 1}}}, start)
+	demand := w.decided(&demandBook{}, start)
+	require.Len(t, demand, 1)
+	assert.Equal(t, []corev1.Volume{claimed("shared")}, demand[0].Pod.Spec.Volumes)
+	assert.Len(t, set.Spec.Template.Spec.Volumes, 3, "the cache's object is left alone")
+}

@@ -54,6 +54,9 @@ const (
 	// safeToEvict is the annotation by which cluster-autoscaler leaves a pod where it is, doNotDisrupt Karpenter's.
 	safeToEvict  = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 	doNotDisrupt = "karpenter.sh/do-not-disrupt"
+	// volcanoGroup names a pod's group for Volcano, volcanoOldGroup is its older name.
+	volcanoGroup    = "scheduling.volcano.sh/group-name"
+	volcanoOldGroup = "scheduling.k8s.io/group-name"
 )
 
 // keptAnnotations are ours, and those of others that say what must not be done, or to whom first.
@@ -61,7 +64,7 @@ func keptAnnotations(all map[string]string) map[string]string {
 	var kept map[string]string
 	for name, value := range all {
 		if strings.HasPrefix(name, v1alpha1.GroupName+"/") || name == safeToEvict || name == doNotDisrupt || name == corev1.MirrorPodAnnotationKey ||
-			name == corev1.PodDeletionCost {
+			name == corev1.PodDeletionCost || name == volcanoGroup || name == volcanoOldGroup {
 			if kept == nil {
 				kept = map[string]string{}
 			}
@@ -88,6 +91,7 @@ func slimPod(p *corev1.Pod) {
 		ContainerStatuses: slimStatuses(p.Status.ContainerStatuses), InitContainerStatuses: slimStatuses(p.Status.InitContainerStatuses),
 		AllocatedResources: p.Status.AllocatedResources, Resources: p.Status.Resources,
 		NominatedNodeName: p.Status.NominatedNodeName, ResourceClaimStatuses: p.Status.ResourceClaimStatuses,
+		ExtendedResourceClaimStatus: p.Status.ExtendedResourceClaimStatus,
 	}
 	for _, c := range p.Status.Conditions {
 		switch c.Type {
@@ -156,8 +160,18 @@ func slimDeployment(d *appsv1.Deployment) {
 }
 
 func slimStatefulSet(s *appsv1.StatefulSet) {
-	s.Spec = appsv1.StatefulSetSpec{Replicas: s.Spec.Replicas, Selector: s.Spec.Selector, UpdateStrategy: s.Spec.UpdateStrategy, Template: slimTemplate(&s.Spec.Template)}
+	s.Spec = appsv1.StatefulSetSpec{Replicas: s.Spec.Replicas, Selector: s.Spec.Selector, UpdateStrategy: s.Spec.UpdateStrategy, Template: slimTemplate(&s.Spec.Template),
+		VolumeClaimTemplates: claimNames(s.Spec.VolumeClaimTemplates)}
 	s.Status = appsv1.StatefulSetStatus{Replicas: s.Status.Replicas}
+}
+
+// claimNames keeps of templates which of a pod's volumes are made from them.
+func claimNames(templates []corev1.PersistentVolumeClaim) []corev1.PersistentVolumeClaim {
+	var names []corev1.PersistentVolumeClaim
+	for i := range templates {
+		names = append(names, corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Name: templates[i].Name}})
+	}
+	return names
 }
 
 func slimDaemonSet(d *appsv1.DaemonSet) {

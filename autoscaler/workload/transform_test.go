@@ -170,3 +170,16 @@ func BenchmarkCachedPod(b *testing.B) {
 		runtime.KeepAlive(pods)
 	}
 }
+
+func TestCachedPodsKeepTheirGroupsAndDevices(t *testing.T) {
+	groups := map[string]string{"scheduling.volcano.sh/group-name": "a", "scheduling.k8s.io/group-name": "b"}
+	claims := []corev1.PodResourceClaimStatus{{Name: "gpu"}}
+	extended := &corev1.PodExtendedResourceClaimStatus{ResourceClaimName: "made"}
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"scheduling.volcano.sh/group-name": "a", "scheduling.k8s.io/group-name": "b", "other": "c"}},
+		Status: corev1.PodStatus{ResourceClaimStatuses: claims, ExtendedResourceClaimStatus: extended}}
+	_, err := transform(slimPod)(pod)
+	require.NoError(t, err)
+	assert.Equal(t, groups, pod.Annotations)
+	assert.Equal(t, claims, pod.Status.ResourceClaimStatuses)
+	assert.Equal(t, extended, pod.Status.ExtendedResourceClaimStatus)
+}
