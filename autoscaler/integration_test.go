@@ -152,6 +152,9 @@ func newAutoscaler(t *testing.T, cfg Config, registry ...prometheus.Registerer) 
 	if cfg.Signal.URL != "" {
 		base.Signal.URL = cfg.Signal.URL
 	}
+	if cfg.Providers.Instances != nil {
+		base.Providers.Instances = cfg.Providers.Instances
+	}
 	base.Workload.Interval = model.Duration(200 * time.Millisecond)
 	base.Workload.StatusInterval = model.Duration(500 * time.Millisecond)
 	base.Journal.Endpoint = ""
