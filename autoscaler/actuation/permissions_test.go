@@ -128,7 +128,7 @@ func TestTheDeployedPermissionsSufficeAndNoMore(t *testing.T) {
 	forbidden("another label", err)
 	_, err = pods.Patch(ctx, web[1].Name, types.MergePatchType, []byte(`{"metadata":{"annotations":{"kubernetes.io/config.seccomp":"x"}}}`), metav1.PatchOptions{})
 	forbidden("another annotation", err)
-	forbidden("delete", pods.Delete(ctx, web[1].Name, metav1.DeleteOptions{}))
+	forbidden("delete the target", deployments.Delete(ctx, "web", metav1.DeleteOptions{}))
 	for what, spec := range map[string]any{
 		"replicas":   map[string]any{"replicas": 5},
 		"image":      map[string]any{"template": map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "main", "image": "other"}}}}},
