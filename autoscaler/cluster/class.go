@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -121,13 +123,55 @@ func (c *class) unwait(m *member) {
 // queue is the pending pods, the oldest first.
 func (c *class) queue() []*member {
 	if c.unsorted {
-		slices.SortFunc(c.pending, compareAge)
+		sortByAge(c.pending)
 		for i, m := range c.pending {
 			m.slot = i
 		}
 		c.unsorted = false
 	}
 	return c.pending
+}
+
+// aged is a pod with what tells most pods of a class apart, beside each other in memory: sorting tens of thousands looks at little else.
+type aged struct {
+	created time.Time
+	// name is the first bytes of the name after those that all names begin with.
+	name uint64
+	*member
+}
+
+// sortByAge sorts by compareAge.
+func sortByAge(pods []*member) {
+	if len(pods) < 2 {
+		return
+	}
+	// A class is of one namespace.
+	first, shared := pods[0].pod.Name, len(pods[0].pod.Name)
+	for _, m := range pods {
+		name := m.pod.Name
+		shared = min(shared, len(name))
+		for name[:shared] != first[:shared] {
+			shared--
+		}
+	}
+	keyed := make([]aged, len(pods))
+	for i, m := range pods {
+		var head [8]byte
+		copy(head[:], m.pod.Name[shared:])
+		keyed[i] = aged{m.pod.CreationTimestamp.Time, binary.BigEndian.Uint64(head[:]), m}
+	}
+	slices.SortFunc(keyed, func(a, b aged) int {
+		if d := a.created.Compare(b.created); d != 0 {
+			return d
+		}
+		if a.name != b.name {
+			return cmp.Compare(a.name, b.name)
+		}
+		return compareAge(a.member, b.member)
+	})
+	for i := range keyed {
+		pods[i] = keyed[i].member
+	}
 }
 
 func compareAge(a, b *member) int {
