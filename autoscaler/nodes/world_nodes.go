@@ -144,6 +144,8 @@ func (w *world) settleClaim(name string) {
 			delete(w.planned, name)
 			if w.nodes[name] == nil {
 				w.state.DeleteNode(name)
+			} else {
+				w.dirtyNodes[name] = true
 			}
 		}
 		return
@@ -174,6 +176,11 @@ func (w *world) settleNode(name string) {
 		return
 	}
 	claim := w.claims[w.claimOfNode[name]]
+	if claim == nil && w.planned[name] {
+		// A node that has just come does not always say whose it is. The claim of that name is counted on as bought, and not the
+		// bare node, or its pods would be bought for once more.
+		return
+	}
 	if claim != nil && expected(claim) && node.DeletionTimestamp == nil {
 		w.state.SetNode(w.expect(claim, node))
 		return

@@ -252,3 +252,25 @@ func TestDecidedPodsDoNotWaitForClaimsThatComeWithThem(t *testing.T) {
 	assert.Equal(t, []corev1.Volume{claimed("shared")}, demand[0].Pod.Spec.Volumes)
 	assert.Len(t, set.Spec.Template.Spec.Volumes, 3, "the cache's object is left alone")
 }
+
+// A kubelet's first Node object may carry the claim's name and nothing else: no label, no provider's id, no room.
+func TestANodeThatHasJustComeDoesNotHideItsClaim(t *testing.T) {
+	w := newWorld(2 * time.Second)
+	claim := claimOf("n-1", v1alpha1.ClaimLaunched)
+	w.setClaim(claim, start)
+	w.settle()
+	bare := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n-1", ResourceVersion: "5"}}
+	w.applyNode(bare, false)
+	w.settle()
+	view, ok := w.state.NodeView("n-1")
+	require.True(t, ok)
+	assert.True(t, view.Expected)
+	assert.False(t, view.Allocatable.Cpu().IsZero())
+
+	// Its claim goes, the node of that name stays: it is somebody else's.
+	w.applyClaim(claim, true)
+	w.settle()
+	view, ok = w.state.NodeView("n-1")
+	require.True(t, ok)
+	assert.False(t, view.Expected)
+}
