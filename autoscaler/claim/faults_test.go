@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -403,4 +404,37 @@ func TestDeletingAPolicy(t *testing.T) {
 		w.tick(k)
 		assert.Len(t, w.cloud.machines, 1)
 	})
+}
+
+func TestPodsThatRunOnANodeThatLacksDevicesAreDrainedFirst(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "devices", nil)
+	k := w.keeper(uncut)
+	order := w.order(1)
+	order.Nodes[0].Offer.Allocatable["example.com/gpu"] = resource.MustParse("2")
+	bought, err := k.Buy(t.Context(), order)
+	require.NoError(t, err)
+	name := bought[0].Name
+	w.until(k, "registered", func() bool { return w.claim(name).Status.Phase == v1alpha1.ClaimRegistered })
+	node := w.claim(name).Status.NodeName
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "early-" + w.policy}}
+	pod.Spec = corev1.PodSpec{NodeName: node, Containers: []corev1.Container{{Name: "main", Image: "none"}}, Tolerations: []corev1.Toleration{{Operator: corev1.TolerationOpExists}}}
+	pod.Spec.AutomountServiceAccountToken = new(bool)
+	require.NoError(t, w.kube.Create(t.Context(), pod))
+	t.Cleanup(func() { _ = w.kube.Delete(context.WithoutCancel(t.Context()), pod, client.GracePeriodSeconds(0)) })
+	before := pod.DeepCopy()
+	pod.Status.Phase = corev1.PodRunning
+	require.NoError(t, w.kube.Status().Patch(t.Context(), pod, client.MergeFrom(before)))
+
+	w.clock.Step(time.Hour) // the devices never come
+	w.until(k, "given up, and waiting for the drain", func() bool {
+		c := w.claim(name)
+		return c.DeletionTimestamp != nil && strings.Contains(c.Status.Message, "waiting for the node to be drained")
+	})
+	assert.Contains(t, w.cloud.machines, name)
+
+	require.NoError(t, w.kube.Delete(t.Context(), pod, client.GracePeriodSeconds(0)))
+	w.cloud.drained[name] = true
+	w.until(k, "gone", func() bool { return w.claim(name) == nil })
+	assert.Empty(t, w.cloud.wrong)
 }

@@ -203,7 +203,11 @@ func (k *Keeper) sweepMachines(ctx context.Context, machines map[string][]provid
 		}
 		var lost []*v1alpha1.NodeClaim
 		for _, c := range claims {
-			if _, ok := has[c.Name]; !ok && c.Spec.Provider == name && isTrue(c, v1alpha1.ConditionLaunched) && c.DeletionTimestamp.IsZero() {
+			_, ok := has[c.Name]
+			if ok {
+				k.seen("claim " + c.Name)
+			}
+			if !ok && c.Spec.Provider == name && isTrue(c, v1alpha1.ConditionLaunched) && c.DeletionTimestamp.IsZero() {
 				lost = append(lost, c)
 			}
 		}

@@ -122,10 +122,11 @@ func (k *Keeper) holdsPods(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 	switch {
 	case node == nil, claim.Annotations[v1alpha1.AnnotationTerminate] == "true":
 		return "", nil
-	case !began(claim):
-		return "", nil // it never took pods; whatever is bound to it never ran
 	case isGone(claim) && nodeCondition(node, corev1.NodeReady) != corev1.ConditionTrue:
 		return "", nil
+	case !began(claim) && !isTrue(claim, v1alpha1.ConditionDrained):
+		// Pods without a need for what the node still lacks, such as devices, may run there already.
+		return k.runs(ctx, node)
 	case !isTrue(claim, v1alpha1.ConditionDrained):
 		return "waiting for the node to be drained", nil
 	case drainedBy(claim) != DrainedInFull:
@@ -143,6 +144,21 @@ func (k *Keeper) holdsPods(ctx context.Context, claim *v1alpha1.NodeClaim, node 
 			})
 			k.deps.Metrics.swept.WithLabelValues("PodsAfterDrain").Inc()
 			return fmt.Sprintf("pod %s/%s came after the drain: the node has to be drained again", pod.Namespace, pod.Name), err
+		}
+	}
+	return "", nil
+}
+
+// runs names a pod that runs on a node which was never ready for all that it was bought for, empty when there is none. What is only
+// bound to such a node has lost nothing.
+func (k *Keeper) runs(ctx context.Context, node *corev1.Node) (string, error) {
+	var pods corev1.PodList
+	if err := k.deps.Client.List(ctx, &pods, client.MatchingFields{"spec.nodeName": node.Name}); err != nil {
+		return "", fmt.Errorf("list the pods of node %s: %w", node.Name, err)
+	}
+	for i := range pods.Items {
+		if pod := &pods.Items[i]; pod.Status.Phase == corev1.PodRunning && movable(pod) {
+			return fmt.Sprintf("pod %s/%s runs on the node already: waiting for the node to be drained", pod.Namespace, pod.Name), nil
 		}
 	}
 	return "", nil
