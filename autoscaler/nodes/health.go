@@ -95,8 +95,9 @@ func (c *Controller) ask(ctx context.Context, now time.Time) {
 		return
 	}
 	h.asking = true
+	term := ctx
 	c.background.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, maxAnswerAge/2)
+		ctx, cancel := context.WithTimeout(term, maxAnswerAge/2)
 		defer cancel()
 		answers, pauses := map[repair.RuleID]repair.Answer{}, map[repair.RuleID]upgrade.Answer{}
 		for _, q := range asked {
@@ -111,12 +112,7 @@ func (c *Controller) ask(ctx context.Context, now time.Time) {
 			heard = c.hear(ctx)
 		}
 		at := c.deps.Clock.Now()
-		done := func() { h.answers, h.pauses, h.collectors, h.answered, h.asking = answers, pauses, heard, at, false }
-		select {
-		case c.tasks <- done:
-		case <-ctx.Done():
-			c.post(context.WithoutCancel(ctx), done)
-		}
+		c.post(term, func() { h.answers, h.pauses, h.collectors, h.answered, h.asking = answers, pauses, heard, at, false })
 	})
 }
 

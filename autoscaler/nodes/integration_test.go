@@ -436,3 +436,27 @@ func TestALeaderChangesInTheMiddleOfARenewal(t *testing.T) {
 	assert.Equal(t, "2", w.claims()[0].Spec.Labels["generation"])
 	assert.LessOrEqual(t, most, 2, "nothing is bought twice")
 }
+
+func TestACordonThatBelongsToNoMoveIsTakenBack(t *testing.T) {
+	w := newFleetWorld(t)
+	w.policy(func(*v1alpha1.NodePolicySpec) {})
+	w.lead()
+	w.deployment("web", 1, "500m")
+	w.eventually("the node is ready", 60*time.Second, func() bool {
+		claims := w.claims()
+		return len(claims) == 1 && claims[0].Status.Phase == v1alpha1.ClaimReady && w.running() == 1
+	})
+	key := client.ObjectKey{Name: w.claims()[0].Status.NodeName}
+	var node corev1.Node
+	require.NoError(t, w.client.Get(t.Context(), key, &node))
+	before := node.DeepCopy()
+	node.Spec.Unschedulable = true
+	node.Annotations[v1alpha1.AnnotationCordoned] = "true"
+	node.Spec.Taints = append(node.Spec.Taints, corev1.Taint{Key: v1alpha1.TaintDisrupted, Value: "Drifted", Effect: corev1.TaintEffectNoSchedule})
+	require.NoError(t, w.client.Patch(t.Context(), &node, client.MergeFrom(before)))
+	w.eventually("the node takes pods again", 20*time.Second, func() bool {
+		var live corev1.Node
+		require.NoError(t, w.client.Get(t.Context(), key, &live))
+		return !live.Spec.Unschedulable && !disrupted(&live)
+	})
+}

@@ -67,6 +67,7 @@ func (c *Controller) move(ctx context.Context, now time.Time) {
 	why := c.hold()
 	if why == "" {
 		c.carryOn(ctx, now)
+		c.reopen(ctx)
 	}
 	c.examine(now)
 	c.moves.renewals = nil
@@ -203,6 +204,10 @@ func (c *Controller) begin(ctx context.Context, m *disruption.Move, now time.Tim
 		names = append(names, k.Name)
 	}
 	c.settle()
+	if why := c.crowded(ctx, policy, m, now); why != "" {
+		c.takeBack(ctx, names, why, now)
+		return
+	}
 	for _, node := range m.Remove {
 		if err := c.deps.Drainer.Cordon(ctx, c.world.nodes[node], m.Reason); err != nil {
 			c.couldNot(err, "keep pods off a node", node)

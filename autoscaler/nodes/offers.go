@@ -54,6 +54,9 @@ func (c *Controller) refreshOffers(ctx context.Context, now time.Time) {
 			page = &offerPage{}
 			c.book.pages[name] = page
 		}
+		if page.raw != nil && now.Sub(page.answered) > maxOfferAge {
+			page.raw, c.book.stale = nil, true
+		}
 		due := now.Sub(page.asked) >= time.Duration(c.cfg.OffersInterval)
 		if page.err != nil {
 			due = now.Sub(page.asked) >= min(5*time.Second, time.Duration(c.cfg.OffersInterval))

@@ -49,8 +49,9 @@ func (c *Controller) askVersions(ctx context.Context, now time.Time) {
 		return
 	}
 	v.asked, v.asking = now, true
+	term := ctx
 	c.background.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, time.Duration(c.cfg.ProviderTimeout))
+		ctx, cancel := context.WithTimeout(term, time.Duration(c.cfg.ProviderTimeout))
 		defer cancel()
 		api := ""
 		if info, err := c.deps.Events.Discovery().ServerVersion(); err == nil {
@@ -65,7 +66,7 @@ func (c *Controller) askVersions(ctx context.Context, now time.Time) {
 			}
 			found[name] = plane
 		}
-		c.post(context.WithoutCancel(ctx), func() { v.api, v.planes, v.asking = api, found, false })
+		c.post(term, func() { v.api, v.planes, v.asking = api, found, false })
 	})
 }
 

@@ -121,10 +121,13 @@ func rebooting(k *v1alpha1.NodeClaim) bool {
 		n > 0 && k.Status.Repairs[n-1].Step == v1alpha1.RepairReboot
 }
 
-// reboot reboots a node that has been drained, and lets pods come back.
+// reboot reboots a node that has been drained, and lets pods come back. The note that it is to be rebooted is taken back first: as long
+// as that fails, each round would reboot it again.
 func (c *Controller) reboot(ctx context.Context, k *v1alpha1.NodeClaim, now time.Time) {
-	c.mend(ctx, k, v1alpha1.RepairReboot)
 	c.takeBack(ctx, []string{k.Name}, "it is rebooted", now)
+	if left := c.world.claims[k.Name]; left != nil && left.DeletionTimestamp == nil && left.Status.Disruption == nil {
+		c.mend(ctx, left, v1alpha1.RepairReboot)
+	}
 }
 
 // discard deletes a claim without a drain: of a machine that never took pods, or by force, of one that answers nobody.
