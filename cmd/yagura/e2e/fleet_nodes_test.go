@@ -29,12 +29,12 @@ import (
 	fleetview "github.com/yagura-dev/yagura/autoscaler/fleet"
 )
 
-// fleetSize is how many nodes the burst asks for, $YAGURA_E2E_NODES or 300.
+// fleetSize is how many nodes the burst asks for, $YAGURA_E2E_NODES or 100.
 func fleetSize(t *testing.T) int {
 	t.Helper()
 	text := os.Getenv("YAGURA_E2E_NODES")
 	if text == "" {
-		return 300
+		return 100
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 30 {
