@@ -61,6 +61,9 @@ func newLab(ctx context.Context, t *testing.T) *lab {
 	client, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
 	l := &lab{client: client}
+	foreign, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: "!" + caseLabel})
+	require.NoError(t, err)
+	require.Empty(t, foreign.Items, "the cluster has nodes of its own, which topology spread counts: start one with `bin/devcluster up --nodes 0`")
 	l.furnish(ctx, t)
 	return l
 }
