@@ -30,7 +30,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // release is the one whose definitions objects are held against.
-const release = "sigs.k8s.io/karpenter@v1.15.0"
+const release = "sigs.k8s.io/karpenter@v1.14.1"
 
 // definitions are Karpenter's real CustomResourceDefinitions, from its module.
 func definitions(t *testing.T) [][]byte {

@@ -415,7 +415,12 @@ func (n *nodesFleet) upgrades(t *testing.T) {
 // limited: more pods than the limit has room for. What is over waits, with the reason.
 func (n *nodesFleet) limited(t *testing.T) {
 	ctx := t.Context()
-	n.scale(t, ctx, 3*n.size)
+	d := deployment("more", "more", int32(3*n.size), map[string]string{"app": "more"}, corev1.PodSpec{TerminationGracePeriodSeconds: ptr.To(int64(1))})
+	d.Namespace = nodesNamespace
+	d.Spec.Template.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("900m")}
+	if err := n.client.Create(ctx, d); err != nil {
+		t.Fatal(err)
+	}
 	limit := n.size + n.size/5
 	eventuallyWithin(t, 6*time.Minute, "the limit is reached", func() error {
 		nodes, err := n.nodes(ctx)
