@@ -25,7 +25,7 @@ import (
 // Conflict means that the world is no longer the one that the purchase was planned for: plan anew. Nothing was charged.
 type Conflict struct {
 	Policy string
-	// Code is Changed, Unknown, Unfinished, Replaced or Deleted.
+	// Code is Changed, Unknown, Unfinished, Elsewhere, Replaced or Deleted.
 	Code, Message string
 }
 
@@ -43,7 +43,7 @@ type Order struct {
 	// replaced again.
 	Replaces []string
 	// Known are the claims, of all policies, that the plan has counted with: if there is another one by now, the purchase is
-	// refused. Nil means that this is not looked at.
+	// refused, and so it is when one has been charged to another policy. Nil means that this is not looked at.
 	Known map[string]struct{}
 }
 
@@ -138,6 +138,10 @@ func (k *Keeper) charge(ctx context.Context, policy *v1alpha1.NodePolicy, order 
 	policy.Status.Sequence, policy.Status.Charged = sequence, wanted
 	if err := k.deps.Client.Status().Patch(ctx, policy, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})); err != nil {
 		return nil, changed(policy.Name, "charge", err)
+	}
+	if err := k.alone(ctx, policy, order, claims); err != nil {
+		k.discharge(ctx, policy, claims)
+		return nil, err
 	}
 	k.learn(policy)
 	return claims, nil

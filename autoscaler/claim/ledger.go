@@ -87,6 +87,13 @@ func add(total *v1alpha1.NodeCharge, more v1alpha1.NodeCharge) {
 	total.Nodes += more.Nodes
 }
 
+func subtract(total *v1alpha1.NodeCharge, less v1alpha1.NodeCharge) {
+	total.CPU.Sub(less.CPU)
+	total.Memory.Sub(less.Memory)
+	total.PricePerHour.Sub(less.PricePerHour)
+	total.Nodes -= less.Nodes
+}
+
 // within holds a total against a policy's limits.
 func within(policy *v1alpha1.NodePolicy, owned, wanted v1alpha1.NodeCharge) error {
 	l := policy.Spec.Limits

@@ -145,7 +145,9 @@ func (l *line) List(ctx context.Context, list client.ObjectList, opts ...client.
 	case *v1alpha1.NodePolicyList:
 		v.Items = only(v.Items, func(p *v1alpha1.NodePolicy) bool { return p.Name == l.world.policy })
 	case *metav1.PartialObjectMetadataList:
-		v.Items = only(v.Items, func(p *metav1.PartialObjectMetadata) bool { return p.Labels["cloud-test"] == l.world.policy })
+		v.Items = only(v.Items, func(p *metav1.PartialObjectMetadata) bool {
+			return p.Labels["cloud-test"] == l.world.policy || p.Kind == "NodeClaim" && p.Labels[v1alpha1.LabelNodePolicy] == l.world.policy
+		})
 	}
 	return err
 }
