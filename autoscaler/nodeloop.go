@@ -15,9 +15,9 @@ import (
 )
 
 // lookAfterNodes runs the loop over nodes until the context ends, again and again should it fail: workloads are scaled meanwhile.
-func (a *Autoscaler) lookAfterNodes(ctx context.Context, k *cluster, book closingJournal) {
+func (a *Autoscaler) lookAfterNodes(ctx context.Context, k *cluster, book closingJournal, held *fence) {
 	for ctx.Err() == nil {
-		if err := a.nodesTerm(ctx, k, book); err != nil && ctx.Err() == nil {
+		if err := a.nodesTerm(ctx, k, book, held); err != nil && ctx.Err() == nil {
 			a.logger.Error("nodes are not looked after", "err", err)
 		}
 		select {
@@ -28,7 +28,7 @@ func (a *Autoscaler) lookAfterNodes(ctx context.Context, k *cluster, book closin
 }
 
 // nodesTerm is the loop over nodes from its beginning to its end.
-func (a *Autoscaler) nodesTerm(ctx context.Context, k *cluster, book closingJournal) error {
+func (a *Autoscaler) nodesTerm(ctx context.Context, k *cluster, book closingJournal, held *fence) error {
 	providers, err := registry.Open(a.cfg.Providers, registry.Dependencies{
 		REST: k.config, Namespace: a.leaseNamespace(), Clock: a.clock, Logger: a.logger, Metrics: a.registry,
 	})
@@ -44,7 +44,7 @@ func (a *Autoscaler) nodesTerm(ctx context.Context, k *cluster, book closingJour
 	})
 	controller, err := nodes.New(a.cfg.Nodes, nodes.Dependencies{
 		Cache: k.cache, Client: k.client, Events: k.kube, Providers: providers.Providers(), Keeper: keeper, Drainer: drainer,
-		Signals: nodes.QueryService(k.signals), Journal: book, Watching: k.watching, Leading: func() bool { return ctx.Err() == nil },
+		Signals: nodes.QueryService(k.signals), Journal: book, Watching: k.watching, Leading: func() bool { return ctx.Err() == nil && held.holds() },
 		Clock: a.clock, Logger: a.logger, Instance: a.instance, Metrics: a.nodesMetrics,
 	})
 	if err != nil {

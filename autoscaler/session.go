@@ -173,9 +173,10 @@ func (a *Autoscaler) lead(ctx context.Context, k *cluster, book closingJournal) 
 	if err != nil {
 		return fmt.Errorf("make lease: %w", err)
 	}
+	held := &fence{Interface: lock, clock: a.clock, deadline: time.Duration(election.RenewDeadline)}
 	started := make(chan context.Context, 1)
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock: lock, ReleaseOnCancel: true, Name: election.Name,
+		Lock: held, ReleaseOnCancel: true, Name: election.Name,
 		LeaseDuration: time.Duration(election.LeaseDuration), RenewDeadline: time.Duration(election.RenewDeadline), RetryPeriod: time.Duration(election.RetryPeriod),
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(ctx context.Context) { started <- ctx },
@@ -212,7 +213,7 @@ func (a *Autoscaler) lead(ctx context.Context, k *cluster, book closingJournal) 
 		working, stop := context.WithCancel(ctx)
 		defer stop()
 		defer context.AfterFunc(leading, stop)()
-		a.work(working, k, book)
+		a.work(working, k, book, held)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -221,7 +222,7 @@ func (a *Autoscaler) lead(ctx context.Context, k *cluster, book closingJournal) 
 }
 
 // work carries policies out until the context ends.
-func (a *Autoscaler) work(ctx context.Context, k *cluster, book closingJournal) {
+func (a *Autoscaler) work(ctx context.Context, k *cluster, book closingJournal, held *fence) {
 	feeder := usage.New(a.cfg.Usage, usage.Dependencies{
 		Signals: k.signals, Models: newModel, Sink: book, Clock: a.clock, Logger: a.logger, Metrics: a.usageMetrics,
 	})
@@ -243,7 +244,7 @@ func (a *Autoscaler) work(ctx context.Context, k *cluster, book closingJournal) 
 	})
 	group.Go(func() { recommender.Run(ctx) })
 	if a.cfg.looksAfterNodes() {
-		group.Go(func() { a.lookAfterNodes(ctx, k, book) })
+		group.Go(func() { a.lookAfterNodes(ctx, k, book, held) })
 	}
 	controller := workload.NewController(a.cfg.Workload, workload.Dependencies{
 		Cache: k.cache, Status: k.client, Events: k.kube, Targets: k.targets, Signals: k.signals, Journal: book,

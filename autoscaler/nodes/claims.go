@@ -96,7 +96,7 @@ func (q *claimQueue) changed(name string, claim *v1alpha1.NodeClaim, node string
 // work does the next thing for a claim.
 func (q *claimQueue) work(ctx context.Context, queue workqueue.TypedRateLimitingInterface[string], name string) {
 	c := q.c
-	if c.deps.Leading != nil && !c.deps.Leading() {
+	if !c.leads() {
 		queue.AddAfter(name, time.Second)
 		return
 	}

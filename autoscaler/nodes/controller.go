@@ -286,9 +286,12 @@ func (c *Controller) tick(ctx context.Context) {
 // loop has to be free for pods that wait.
 const idleShare = 5
 
+// leads reports whether this process may act. It is safe for concurrent use.
+func (c *Controller) leads() bool { return c.deps.Leading == nil || c.deps.Leading() }
+
 // hold says why nothing may be decided right now, empty when something may.
 func (c *Controller) hold() string {
-	if c.deps.Leading != nil && !c.deps.Leading() {
+	if !c.leads() {
 		return "the lease may be somebody else's by now"
 	}
 	if c.deps.Watching != nil {
@@ -302,7 +305,7 @@ func (c *Controller) hold() string {
 // sweep holds claims, reservations and machines against each other.
 func (c *Controller) sweep(ctx context.Context) {
 	for {
-		if c.deps.Leading == nil || c.deps.Leading() {
+		if c.leads() {
 			if _, err := c.deps.Keeper.Sweep(ctx); err != nil && ctx.Err() == nil {
 				c.deps.Logger.Warn("cannot sweep node claims", "err", err)
 			}

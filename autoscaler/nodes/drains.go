@@ -27,6 +27,10 @@ func (c *Controller) drain(ctx context.Context, k *v1alpha1.NodeClaim, places []
 		limited, cancel := context.WithTimeout(ctx, writeTimeout)
 		defer cancel()
 		var progress drain.Progress
+		if !c.leads() { // the process may have been stopped since the loop has asked
+			c.post(ctx, func() { delete(c.moves.draining, k.Name) })
+			return
+		}
 		err := c.deps.Drainer.Cordon(limited, node, plan.Reason)
 		if err == nil {
 			progress, err = c.deps.Drainer.Drain(limited, node, plan)

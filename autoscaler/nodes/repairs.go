@@ -84,6 +84,9 @@ func (c *Controller) mend(ctx context.Context, k *v1alpha1.NodeClaim, step v1alp
 	c.background.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, time.Duration(c.cfg.ProviderTimeout))
 		defer cancel()
+		if !c.leads() {
+			return
+		}
 		err := repairer.Repair(ctx, k, step)
 		if err == nil {
 			c.deps.Metrics.steps.WithLabelValues(string(step), "begun").Inc()
