@@ -90,7 +90,26 @@ func (c *Controller) goesOn(ctx context.Context, k *v1alpha1.NodeClaim, now time
 		c.takeBack(ctx, c.together(k), reason, now)
 		return false
 	}
+	if c.unbacked(k) {
+		if outcome := c.without([]*v1alpha1.NodeClaim{k}); !outcome.Feasible {
+			c.moves.steps[k.Name] = stepWaiting
+			if now.Sub(k.Status.Disruption.At.Time) > purchaseTime {
+				c.takeBack(ctx, c.together(k), fmt.Sprintf("nothing was bought in its place, and pod %s would have none: %s", outcome.Blocking, outcome.Reason), now)
+			}
+			return false
+		}
+	}
 	return true
+}
+
+// purchaseTime is how long whoever notes a move may take until its replacements are there.
+const purchaseTime = writeTimeout + buyTimeout
+
+// unbacked reports whether nothing was bought for a node that leaves, by a leader that may not have lived to do so. Such a move is no
+// reason to press: taken back, it is decided anew, with what has to be bought.
+func (c *Controller) unbacked(k *v1alpha1.NodeClaim) bool {
+	return k.Status.Phase != v1alpha1.ClaimDraining && !saves(k) && c.moves.running[k.Name] == nil && !rebooting(k) &&
+		len(k.Status.Disruption.Replacements) == 0 && len(c.replacements(k.Name)) == 0
 }
 
 // maxStarts is how many drains are begun in one round when not all that are prepared can begin at once.
@@ -164,7 +183,7 @@ func (c *Controller) begun(ctx context.Context, leaving, prepared []*v1alpha1.No
 		switch {
 		case outcome.Feasible:
 			starting, best = append(starting, k), outcome
-		case c.forced(k):
+		case c.forced(k) && !c.unbacked(k):
 			starting = append(starting, k)
 		case saves(k) || now.Sub(k.Status.Disruption.At.Time) > time.Duration(c.cfg.ReplacementTimeout):
 			c.takeBack(ctx, c.together(k), fmt.Sprintf("pod %s would have no place any more: %s", outcome.Blocking, outcome.Reason), now)
