@@ -8,6 +8,7 @@ package columnar
 type adoption struct {
 	from  *partScanner // nil: there is no such block
 	block int          // which of the scanner's blocks
+	rows  int          // of the block
 	next  int          // the row that must come next
 }
 
@@ -26,7 +27,7 @@ func (w *partWriter) offer(sc *partScanner) error {
 	if err := w.finishBlock(); err != nil {
 		return err
 	}
-	*a = adoption{from: sc, block: sc.block, next: 1}
+	*a = adoption{from: sc, block: sc.block, rows: sc.reader.header.rows, next: 1}
 	return nil
 }
 
@@ -45,18 +46,19 @@ func (w *partWriter) adoptable(sc *partScanner) bool {
 
 // settle ends the block if all rows of an adopted one were added.
 func (w *partWriter) settle() error {
-	if a := &w.adopted; a.from == nil || a.next != a.from.reader.header.rows {
+	if a := &w.adopted; a.from == nil || a.next != a.rows {
 		return nil
 	}
 	return w.finishBlock()
 }
 
 // encodeBlock appends the block that is being built: the adopted one if it is the
-// same.
+// same. The scanner may be in another block by now, when the rows after those that
+// were added are all left out: what it has read is not what was offered then.
 func (w *partWriter) encodeBlock(dst []byte) ([]byte, blockMeta) {
 	a := w.adopted
 	w.adopted = adoption{}
-	if a.from == nil || a.next != a.from.reader.header.rows || w.builder.rows() != a.next {
+	if a.from == nil || a.from.block != a.block || a.next != a.rows || w.builder.rows() != a.next {
 		return w.builder.encode(dst)
 	}
 	r := &a.from.reader

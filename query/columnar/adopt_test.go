@@ -112,6 +112,37 @@ func TestFullBlocksAreTakenOver(t *testing.T) {
 	}
 }
 
+// A block of which only the first rows stay is written anew, whatever the blocks
+// after it, of which nothing stays, look like: one of them has as many rows as stay.
+func TestBlocksAreTakenOverWholeOrNotAtAll(t *testing.T) {
+	ctx := context.Background()
+	const rows = 60 // one block and a half
+	for keep := 1; keep < rows; keep++ {
+		t.Run(fmt.Sprint(keep), func(t *testing.T) {
+			logger, done := watched()
+			s := open(t, t.TempDir(), func(o *columnar.Options) {
+				o.Config, o.Logger, o.DeletionDelay = smallBlocks, logger, -1
+			})
+			defer func() { require.NoError(t, s.Close()) }()
+			st := columnar.Stream{Labels: labels.FromStrings("app", "shop")}
+			for i := range rows {
+				st.Rows = append(st.Rows, columnar.Row{Timestamp: int64(i), Line: fmt.Sprintf("row %02d %s", i, strings.Repeat("x", 100))})
+			}
+			_, err := s.Append(ctx, columnar.Batch{Table: columnar.Logs, Streams: []columnar.Stream{st}})
+			require.NoError(t, err)
+			require.NoError(t, s.Flush(ctx))
+			_, err = s.Delete(ctx, columnar.Deletion{Table: columnar.Logs, From: int64(keep), To: rows, Lines: []columnar.LinePredicate{{Op: columnar.Contains, Text: "row"}}})
+			require.NoError(t, err)
+			<-done
+			found := readAll(t, s, columnar.Query{Table: columnar.Logs, To: rows, Columns: columnar.Columns{Line: true}})
+			require.Len(t, found, keep)
+			for i, r := range found {
+				require.Equal(t, st.Rows[i].Line, r.Line)
+			}
+		})
+	}
+}
+
 // flushWords stores rows of random words, which compress, as a part of their own.
 func flushWords(t *testing.T, s *columnar.Store, r *rand.Rand, table columnar.Table, round int) {
 	t.Helper()
