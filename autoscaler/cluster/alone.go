@@ -24,6 +24,9 @@ func (p *planning) oneByOne(batches []*batch, o Options) {
 			for b.left() > 0 && p.placeOne(b, o) {
 				progress = true
 			}
+			if b.left() > 0 && p.trying {
+				return
+			}
 		}
 	}
 }
@@ -60,8 +63,8 @@ func (p *planning) newFor(b *batch) *variety {
 	}
 	var best *variety
 	var bestTimes int
-	for _, v := range p.s.varieties {
-		if !p.purchasable(v) || c.filter.on(v.shape, v.node) != passes {
+	for _, v := range p.market() {
+		if c.filter.on(v.shape, v.node) != passes {
 			continue
 		}
 		n := min(want, v.free.times(c.request))
@@ -101,17 +104,21 @@ func (p *planning) growFor(b *batch) bool {
 	var best *variety
 	extra := 0.0
 	for _, t := range p.bought {
-		if !p.allows(t, c) || len(c.ports) > 0 && t.portsClash(c.ports) {
+		if !p.spare(t).fits(c.request) || !p.allows(t, c) || len(c.ports) > 0 && t.portsClash(c.ports) {
 			continue
 		}
 		used := t.variety.free.clone().take(t.free, 1).take(c.request, -1)
-		for _, v := range p.s.varieties {
+		p.instead(t, func(v *variety) bool {
 			more := v.offer.PricePerHour - t.variety.offer.PricePerHour
-			if best != nil && more >= extra || !p.purchasable(v) || !v.free.fits(used) || !p.sameDomains(v, t) || c.filter.on(v.shape, v.node) != passes || !p.suitsAll(v, t) {
-				continue
+			if best != nil && more >= extra {
+				return false // varieties come by rising price
+			}
+			if !v.free.fits(used) || !p.purchasable(v) || !p.sameDomains(v, t) || c.filter.on(v.shape, v.node) != passes || !p.suitsAll(v, t) {
+				return true
 			}
 			bestSite, best, extra = t, v, more
-		}
+			return false
+		})
 	}
 	if best == nil {
 		return false
@@ -121,6 +128,42 @@ func (p *planning) growFor(b *batch) bool {
 	return true
 }
 
+// instead goes through the varieties, by rising price, as if the site had not been bought.
+func (p *planning) instead(t *site, visit func(*variety) bool) {
+	spent := p.spent[t.variety.policy]
+	price := spent.price
+	p.charge(t.variety, -1)
+	for _, v := range p.s.varieties {
+		if !visit(v) {
+			break
+		}
+	}
+	p.charge(t.variety, 1)
+	p.charges -= 2
+	spent.price = price // to the last bit
+}
+
+// spare is what the site would have free at the most if it were exchanged. It is kept until something is bought or the site changes.
+func (p *planning) spare(t *site) vector {
+	if t.spareAt == p.charges+1 {
+		return t.spare
+	}
+	t.spare, t.spareAt = t.free.clone(), p.charges+1
+	used := t.variety.free.clone().take(t.free, 1)
+	p.instead(t, func(v *variety) bool {
+		if v.free.fits(used) && p.purchasable(v) && p.sameDomains(v, t) {
+			for len(t.spare) < len(v.free) {
+				t.spare = append(t.spare, 0)
+			}
+			for d, n := range v.free {
+				t.spare[d] = max(t.spare[d], n-used.at(d))
+			}
+		}
+		return true
+	})
+	return t.spare
+}
+
 // exchange makes a node that the plan buys one of another variety.
 func (p *planning) exchange(t *site, v *variety) {
 	p.recounted = true // a spread constraint may count one and not the other
@@ -128,6 +171,7 @@ func (p *planning) exchange(t *site, v *variety) {
 	p.charge(v, 1)
 	used := t.variety.free.clone().take(t.free, 1)
 	t.free = v.free.clone().take(used, 1)
+	t.spareAt = 0
 	t.variety, t.node, t.shape, t.domains = v, v.node, v.shape, nil
 }
 

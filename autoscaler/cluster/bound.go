@@ -19,7 +19,7 @@ func (p *planning) bound(batches []*batch) (float64, string) {
 	if len(p.bought) == 0 {
 		return 0, "nothing is bought"
 	}
-	k := &packer{p: &planning{s: p.s, spent: map[string]*spending{}, sold: map[*variety]int{}}}
+	k := &packer{p: &planning{s: p.s, spent: map[*Policy]*spending{}, sold: map[*variety]int{}}}
 	group, slot := largestApart(batches), -1
 	if group != nil {
 		slot = p.s.dims.of(onePerNode)

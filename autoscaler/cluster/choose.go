@@ -88,7 +88,7 @@ func (a score) near(floor score) bool {
 // floor is the best score that the lot can have.
 func (k *packer) floor(l *lot, v *variety) score {
 	sc := score{cost: l.efficiency}
-	switch k.p.s.policies[v.offer.Policy].Expander {
+	switch v.policy.Expander {
 	case byPriority:
 		sc.first = l.rank
 	case balanced:
@@ -101,7 +101,7 @@ func (k *packer) floor(l *lot, v *variety) score {
 
 func (k *packer) score(f *filling, v *variety) score {
 	sc := k.floor(f.lot, v)
-	if k.p.s.policies[v.offer.Policy].Expander == leastWaste {
+	if v.policy.Expander == leastWaste {
 		sc.cost = (share(f.free, v.capacity, dimCPU) + share(f.free, v.capacity, dimMemory)) / 2
 		return sc
 	}
@@ -126,7 +126,7 @@ func (k *packer) survey() {
 	for _, l := range k.lots {
 		k.bounded = k.bounded || slices.ContainsFunc(l.varieties, func(v *variety) bool { return v.bounded })
 		for _, v := range l.varieties {
-			switch k.p.s.policies[v.offer.Policy].Expander {
+			switch v.policy.Expander {
 			case "", leastCost:
 			case balanced:
 				k.plain, k.balanced = false, true

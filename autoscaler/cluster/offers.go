@@ -13,6 +13,8 @@ import (
 // variety is an offer as the planner sees it.
 type variety struct {
 	offer *Offer
+	// policy is the offer's, without limits when there is none of that name.
+	policy *Policy
 	// node is what would be there. Its name and hostname are those of no node.
 	node  *corev1.Node
 	shape *shape
@@ -36,6 +38,7 @@ func (s *State) refreshOffers() {
 		return
 	}
 	s.varieties = make([]*variety, 0, len(s.offers))
+	policies := map[string]*Policy{}
 	for i := range s.offers {
 		o := &s.offers[i]
 		v := &variety{offer: o, node: &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: toCome, Labels: maps.Clone(o.Labels)}, Spec: corev1.NodeSpec{Taints: o.Taints}}}
@@ -43,8 +46,12 @@ func (s *State) refreshOffers() {
 			v.node.Labels = map[string]string{}
 		}
 		v.node.Labels[corev1.LabelHostname] = toCome
-		left := s.policies[o.Policy].Left
-		v.bounded = o.Stock >= 0 || left != Limits{}
+		if v.policy = policies[o.Policy]; v.policy == nil {
+			policy := s.policies[o.Policy]
+			v.policy = &policy
+			policies[o.Policy] = v.policy
+		}
+		v.bounded = o.Stock >= 0 || v.policy.Left != Limits{}
 		v.shape = s.shapeOf(o.Labels, o.Taints, false)
 		v.capacity = s.dims.vector(o.Allocatable)
 		v.daemons = s.daemonsOn(v.shape, v.node)
@@ -98,7 +105,7 @@ func (s *State) stocked() []*stock {
 			continue
 		}
 		rank, zone := 0, ""
-		switch s.policies[v.offer.Policy].Expander {
+		switch v.policy.Expander {
 		case byPriority:
 			rank = v.offer.Rank
 		case balanced:

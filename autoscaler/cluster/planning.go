@@ -15,7 +15,10 @@ type planning struct {
 	bought []*site
 	// serial numbers them; those that were dropped leave gaps.
 	serial int32
-	spent  map[string]*spending
+	spent  map[*Policy]*spending
+	// charges counts changes of what is spent and sold; onSale is what could be bought when there was one fewer than marketAt.
+	charges, marketAt int
+	onSale            []*variety
 	// sold counts what was bought of bounded varieties.
 	sold map[*variety]int
 	// holds are what pods take besides room, nil before any does.
@@ -27,6 +30,11 @@ type planning struct {
 	// live are the tallies that the open batches ask for.
 	live  []*tally
 	cells *cells
+	// sentences are what reasons say, by their parts.
+	sentences map[[3]string]string
+	// unlimited is true while it is found out what would be bought without limits, trying while nothing counts but whether all get a
+	// place, allOrNone when that is so of the whole plan.
+	unlimited, trying, allOrNone bool
 	// recounted is true once the tallies count pods where they are, whatever the log says of how they were counted.
 	recounted bool
 }
@@ -297,7 +305,7 @@ func (s *State) begin() (*planning, []*batch) {
 	s.countAttached()
 	s.resolve()
 	batches := s.batches()
-	p := &planning{s: s, spent: map[string]*spending{}, sold: map[*variety]int{}}
+	p := &planning{s: s, spent: map[*Policy]*spending{}, sold: map[*variety]int{}}
 	p.watch(batches)
 	return p, batches
 }

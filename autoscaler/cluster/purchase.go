@@ -19,19 +19,36 @@ func (p *planning) purchasable(v *variety) bool {
 	if !v.offer.Available {
 		return false
 	}
-	return !v.bounded || p.withinStock(v) && p.limit(v) == ""
+	return !v.bounded || p.withinStock(v) && (p.unlimited || p.limit(v) == "")
+}
+
+// market is the varieties of which one more may be bought now, by rising price.
+func (p *planning) market() []*variety {
+	if p.marketAt != p.charges+1 {
+		p.marketAt = p.charges + 1
+		p.onSale = p.onSale[:0]
+		for _, v := range p.s.varieties {
+			if p.purchasable(v) {
+				p.onSale = append(p.onSale, v)
+			}
+		}
+	}
+	return p.onSale
 }
 
 func (p *planning) withinStock(v *variety) bool {
 	return v.offer.Stock < 0 || p.sold[v] < v.offer.Stock
 }
 
+// nothing is what was spent under a policy under which nothing was bought.
+var nothing spending
+
 // limit names the limit that one more would exceed, empty when there is none.
 func (p *planning) limit(v *variety) string {
-	left := p.s.policies[v.offer.Policy].Left
-	spent := p.spent[v.offer.Policy]
+	left := &v.policy.Left
+	spent := p.spent[v.policy]
 	if spent == nil {
-		spent = &spending{}
+		spent = &nothing
 	}
 	switch {
 	case left.Nodes != nil && spent.nodes+1 > *left.Nodes:
@@ -48,8 +65,8 @@ func (p *planning) limit(v *variety) string {
 
 // inZone is how many nodes the policy has in the offer's zone, those of the plan included.
 func (p *planning) inZone(v *variety) int {
-	n := p.s.policies[v.offer.Policy].Owned[v.offer.Zone]
-	if spent := p.spent[v.offer.Policy]; spent != nil {
+	n := v.policy.Owned[v.offer.Zone]
+	if spent := p.spent[v.policy]; spent != nil {
 		n += spent.zones[v.offer.Zone]
 	}
 	return n
@@ -73,10 +90,11 @@ func (p *planning) charge(v *variety, n int) {
 	if v.bounded {
 		p.sold[v] += n
 	}
-	spent := p.spent[v.offer.Policy]
+	p.charges++
+	spent := p.spent[v.policy]
 	if spent == nil {
 		spent = &spending{zones: map[string]int{}}
-		p.spent[v.offer.Policy] = spent
+		p.spent[v.policy] = spent
 	}
 	spent.nodes += n
 	spent.milliCPU += int64(n) * v.capacity.at(dimCPU)
@@ -97,12 +115,18 @@ func (p *planning) buy(batches []*batch, o Options) {
 		return
 	}
 	mark := len(p.log)
+	missing := left(open)
 	p.packAll(open, o)
 	if left(open) == 0 || !p.scarce(o) {
 		return
 	}
 	// There is not enough for all: pods of a higher priority come first, and each next priority fills up what is there.
+	placed := missing - left(open)
 	p.abandon(mark)
+	if !p.allOrNone && slices.ContainsFunc(open, func(b *batch) bool { return p.celled(b.class) }) && p.buyWithin(open, placed, o) {
+		// Beyond that, more for those would take them out of balance.
+		open = slices.DeleteFunc(open, func(b *batch) bool { return b.left() == 0 || p.celled(b.class) })
+	}
 	for len(open) > 0 {
 		n := 1
 		for n < len(open) && open[n].priority == open[0].priority && open[n].rank == open[0].rank {
@@ -145,10 +169,11 @@ func (p *planning) scarce(o Options) bool {
 // abandon forgets what was bought since the log had this length.
 func (p *planning) abandon(mark int) {
 	p.rewind(mark)
-	for _, t := range p.bought {
-		p.charge(t.variety, -1)
-	}
 	p.bought = nil
+	clear(p.spent)
+	clear(p.sold)
+	p.charges++
+	p.release(nil)
 }
 
 // onBought puts pods on nodes that the plan buys anyway.

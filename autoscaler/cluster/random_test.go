@@ -121,4 +121,18 @@ func holdRandomPlan(t *testing.T, r *rand.Rand) {
 	if plan.Cost.LowerBound > plan.Cost.After+1e-9 {
 		t.Errorf("lower bound %v of %v", plan.Cost.LowerBound, plan.Cost.After)
 	}
+	holdWithin(t, s, len(plan.Create)/2)
+}
+
+// holdWithin plans with a limit of nodes.
+func holdWithin(t *testing.T, s *State, nodes int) {
+	s.SetPolicies([]Policy{{Left: Limits{Nodes: &nodes}}})
+	plan := s.Plan(Options{})
+	checkInTurn(t, s, plan)
+	if len(plan.Create) > nodes {
+		t.Errorf("%d nodes, where the limit is %d", len(plan.Create), nodes)
+	}
+	if n := plannedPods(plan) + len(plan.Unschedulable); n != len(s.pods) {
+		t.Errorf("%d of %d pods are told of within the limit", n, len(s.pods))
+	}
 }

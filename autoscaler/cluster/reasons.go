@@ -75,7 +75,7 @@ func (p *planning) refusal(b *batch, v *variety) Reason {
 		if v.capacity.at(d) >= request.at(d) {
 			why = " besides its DaemonSets' pods"
 		}
-		return Reason{Code: reasonResources, Message: fmt.Sprintf("the pod requests more %s than it has%s", p.s.dims.names[d], why)}
+		return Reason{Code: reasonResources, Message: p.say("the pod requests more %s than it has%s", string(p.s.dims.names[d]), why)}
 	}
 	if c.singly() {
 		if reason, ok := p.refusalSingly(b, v); ok {
@@ -93,7 +93,7 @@ func (p *planning) refusal(b *batch, v *variety) Reason {
 		return Reason{Code: reasonUnavailable, Message: "its stock is used up"}
 	}
 	if l := p.limit(v); l != "" {
-		return Reason{Code: reasonLimit, Message: fmt.Sprintf("policy %s has reached its limit of %s", v.offer.Policy, l)}
+		return Reason{Code: reasonLimit, Message: p.say("policy %s has reached its limit of %s", v.offer.Policy, l)}
 	}
 	if reason, ok := p.keptOff(v, c); ok {
 		return reason
@@ -101,10 +101,24 @@ func (p *planning) refusal(b *batch, v *variety) Reason {
 	return Reason{Code: reasonMaxNodes, Message: "the plan may not buy more nodes"}
 }
 
+// say puts words together once for all offers for which they are the same.
+func (p *planning) say(format, a, b string) string {
+	key := [3]string{format, a, b}
+	said, ok := p.sentences[key]
+	if !ok {
+		if p.sentences == nil {
+			p.sentences = map[[3]string]string{}
+		}
+		said = fmt.Sprintf(format, a, b)
+		p.sentences[key] = said
+	}
+	return said
+}
+
 // keptOff says which other pods keep the class off a new node of the variety, false when none do.
 func (p *planning) keptOff(v *variety, c *class) (Reason, bool) {
 	t, r := v.site(), &c.relation
-	t.index = p.s.nextSite + int32(len(p.bought))
+	t.index = p.s.nextSite + p.serial
 	for i := range r.spread {
 		y := r.spread[i].tally
 		switch d := p.s.domain(t, y); {

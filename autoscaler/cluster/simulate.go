@@ -70,7 +70,7 @@ func (s *State) Simulate(r Removal) Outcome {
 		was[i] = t.closed
 		t.closed = true
 	}
-	p := &planning{s: s, spent: map[string]*spending{}, sold: map[*variety]int{}}
+	p := &planning{s: s, spent: map[*Policy]*spending{}, sold: map[*variety]int{}, allOrNone: true}
 	batches := p.displace(removed)
 	out := p.resettle(batches, r)
 	for _, t := range removed {

@@ -243,7 +243,7 @@ func (p *planning) buySingly(b *batch, o Options) {
 				continue
 			}
 			sc := score{cost: price(v) / float64(n)}
-			switch p.s.policies[v.offer.Policy].Expander {
+			switch v.policy.Expander {
 			case byPriority:
 				sc.first = v.offer.Rank
 			case balanced:

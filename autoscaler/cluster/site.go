@@ -40,6 +40,9 @@ type site struct {
 	planned []placed
 	// variety is what would be bought, nil for a node.
 	variety *variety
+	// spare is what it would have free as another variety, 0 in spareAt when that is not known.
+	spare   vector
+	spareAt int
 }
 
 // placed is n pods of a batch that a plan puts on a site.
@@ -97,6 +100,7 @@ func (t *site) changed(s *State) {
 // occupy takes room for n pods of the class, or gives it back when n is negative.
 func (t *site) occupy(c *class, n int) {
 	t.free = t.free.take(c.request, n)
+	t.spareAt = 0
 	t.takePorts(c.ports, n)
 }
 
