@@ -221,7 +221,7 @@ func TestClaimsAgainstTheScheduler(t *testing.T) {
 	client, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
 	l := &claimsLab{client: client, ctx: t.Context()}
-	first := uint64(time.Now().UnixNano() % 1e6)
+	first := uint64(1)
 	if seed := os.Getenv("YAGURA_CLAIMS_SEED"); seed != "" {
 		_, err := fmt.Sscan(seed, &first)
 		require.NoError(t, err)
@@ -266,7 +266,7 @@ func (l *claimsLab) run(t *testing.T, cases []*claimsCase) {
 			l.create(t, p)
 		}
 	}
-	missing := l.await(t, expected, 60*time.Second)
+	missing := l.await(t, expected, 3*time.Minute)
 	for _, name := range missing {
 		t.Errorf("%s is in the plan, and the scheduler does not bind it: %s", name, l.message(name))
 	}

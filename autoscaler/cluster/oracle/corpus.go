@@ -5,9 +5,11 @@ import (
 	"maps"
 	"math/rand/v2"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/yagura-dev/yagura/autoscaler/cluster"
 )
@@ -15,6 +17,8 @@ import (
 // Names that cases share. They are made once.
 const (
 	NamespaceA, NamespaceB = "oracle-a", "oracle-b"
+	// NamespaceAgents is where DaemonSets are.
+	NamespaceAgents = "oracle-agents"
 	// CapacityType is the label of offers' contracts.
 	CapacityType = "karpenter.sh/capacity-type"
 	// GPU is an extended resource that some shapes have.
@@ -33,6 +37,13 @@ type Case struct {
 	Bound, Pending []*corev1.Pod
 	Offers         []cluster.Offer
 	Storage        Storage
+	// Policy is the one that all offers are under, and how much it lets buy.
+	Policy cluster.Policy
+	// Gangs are PodGroups of the coscheduling plugin, which the scheduler does not know: to it their pods stand alone.
+	Gangs      []*unstructured.Unstructured
+	DaemonSets []*appsv1.DaemonSet
+	// Devices is how many devices nodes of a shape have, by the shape's name.
+	Devices map[string]int
 	// Features are the constraints that it has, for the summary of a run.
 	Features map[string]bool
 }
@@ -40,6 +51,8 @@ type Case struct {
 // generator draws a case.
 type generator struct {
 	*rand.Rand
+	// also draws what came to the corpus later, so that the rest of a case stays as it was.
+	also  *generator
 	c     *Case
 	zones []string
 	apps  []string
@@ -50,11 +63,16 @@ func Generate(seed uint64) *Case {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 0x79616775)), c: &Case{Seed: seed, Features: map[string]bool{}}}
 	g.zones = []string{"zone-a", "zone-b", "zone-c"}[:1+g.IntN(3)]
 	g.apps = []string{"web", "api", "db"}
+	g.also = &generator{Rand: rand.New(rand.NewPCG(seed, 0x616c736f)), c: g.c, zones: g.zones, apps: g.apps}
 	shapes := g.offers()
+	g.also.devices()
 	g.nodes(shapes)
 	for range 1 + g.IntN(4) {
 		g.workload()
 	}
+	g.also.gang()
+	g.also.limits()
+	g.also.agents()
 	return g.c
 }
 

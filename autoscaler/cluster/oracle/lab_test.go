@@ -15,9 +15,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
-	nodev1 "k8s.io/api/node/v1"
-	schedulingv1 "k8s.io/api/scheduling/v1"
-	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,9 +31,12 @@ const (
 	// one of the node's own. Neither a selector nor a taint would do: topology spread looks at both.
 	caseResource = "case.example.com/"
 	pinResource  = "pin.example.com/"
-	// calm is how long nothing must happen before what waits is taken to wait for good: the scheduler tries again after one second at
-	// first, and then after two.
-	calm = 3500 * time.Millisecond
+	// calm is how long nothing must happen before pods that the scheduler has refused are made anew, so that it looks at them again.
+	calm = 300 * time.Millisecond
+	// makingRoom is calm while the scheduler has evicted pods for one that waits: it tries again after one second at first, then two.
+	makingRoom = 4 * time.Second
+	// patience bounds every wait.
+	patience = 3 * time.Minute
 )
 
 // lab is an API server with the real scheduler, on which cases run one after the other.
@@ -78,31 +78,23 @@ func (l *lab) furnish(ctx context.Context, t *testing.T) {
 		}
 	}
 	create := metav1.CreateOptions{}
-	for name, team := range map[string]string{NamespaceA: "a", NamespaceB: "b"} {
-		exists(l.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"team": team}}}, create))
+	for _, n := range Namespaces() {
+		exists(l.client.CoreV1().Namespaces().Create(ctx, n, create))
 		require.Eventually(t, func() bool {
-			_, err := l.client.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
+			_, err := l.client.CoreV1().ServiceAccounts(n.Name).Get(ctx, "default", metav1.GetOptions{})
 			return err == nil
-		}, 30*time.Second, 20*time.Millisecond, "the service account of %s", name)
+		}, patience, 20*time.Millisecond, "the service account of %s", n.Name)
 	}
-	for _, c := range priorityClasses() {
+	for _, c := range PriorityClasses() {
 		exists(l.client.SchedulingV1().PriorityClasses().Create(ctx, c, create))
 	}
-	exists(l.client.NodeV1().RuntimeClasses().Create(ctx, &nodev1.RuntimeClass{
-		ObjectMeta: metav1.ObjectMeta{Name: Sandboxed}, Handler: "sandboxed",
-		Overhead:   &nodev1.Overhead{PodFixed: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("250m"), corev1.ResourceMemory: resource.MustParse("120Mi")}},
-		Scheduling: &nodev1.Scheduling{NodeSelector: map[string]string{"runtimes": "sandboxed"}},
-	}, create))
-	l.clean(ctx, t)
-}
-
-func priorityClasses() []*schedulingv1.PriorityClass {
-	never := corev1.PreemptNever
-	return []*schedulingv1.PriorityClass{
-		{ObjectMeta: metav1.ObjectMeta{Name: High}, Value: 1000},
-		{ObjectMeta: metav1.ObjectMeta{Name: Polite}, Value: 1000, PreemptionPolicy: &never},
-		{ObjectMeta: metav1.ObjectMeta{Name: Low}, Value: -10},
+	exists(l.client.NodeV1().RuntimeClasses().Create(ctx, SandboxedClass(), create))
+	class, templates := DeviceClass()
+	exists(l.client.ResourceV1().DeviceClasses().Create(ctx, class, create))
+	for _, template := range templates {
+		exists(l.client.ResourceV1().ResourceClaimTemplates(template.Namespace).Create(ctx, template, create))
 	}
+	l.clean(ctx, t)
 }
 
 // makeVolumes creates the case's volumes and waits until they are bound to their claims.
@@ -138,18 +130,56 @@ func (l *lab) makeVolumes(ctx context.Context, c *Case) error {
 	return nil
 }
 
-// clean deletes everything that cases make.
+// clean deletes everything that cases make, and waits until it is gone.
 func (l *lab) clean(ctx context.Context, t *testing.T) {
 	t.Helper()
-	now := *metav1.NewDeleteOptions(0)
+	now, all := *metav1.NewDeleteOptions(0), metav1.ListOptions{}
 	ours := metav1.ListOptions{LabelSelector: caseLabel}
-	for _, ns := range []string{NamespaceA, NamespaceB} {
-		require.NoError(t, l.client.CoreV1().Pods(ns).DeleteCollection(ctx, now, metav1.ListOptions{}))
-		require.NoError(t, l.client.CoreV1().PersistentVolumeClaims(ns).DeleteCollection(ctx, now, metav1.ListOptions{}))
+	orphan := metav1.DeletePropagationOrphan
+	require.NoError(t, l.client.AppsV1().DaemonSets(NamespaceAgents).DeleteCollection(ctx, metav1.DeleteOptions{PropagationPolicy: &orphan}, all))
+	for _, n := range Namespaces() {
+		require.NoError(t, l.client.CoreV1().Pods(n.Name).DeleteCollection(ctx, now, all))
+		require.NoError(t, l.client.CoreV1().PersistentVolumeClaims(n.Name).DeleteCollection(ctx, now, all))
 	}
 	require.NoError(t, l.client.CoreV1().PersistentVolumes().DeleteCollection(ctx, now, ours))
 	require.NoError(t, l.client.StorageV1().CSINodes().DeleteCollection(ctx, now, ours))
 	require.NoError(t, l.client.CoreV1().Nodes().DeleteCollection(ctx, now, ours))
+	require.NoError(t, l.client.ResourceV1().ResourceSlices().DeleteCollection(ctx, now, ours))
+	require.NoError(t, wait(ctx, "pods, DaemonSets and claims of devices to be gone", func() (bool, error) { return l.empty(ctx) }))
+}
+
+// empty says whether nothing is left that another case would meet. A DaemonSet that is going may have made a pod meanwhile.
+func (l *lab) empty(ctx context.Context) (bool, error) {
+	left, err := l.client.AppsV1().DaemonSets(NamespaceAgents).List(ctx, metav1.ListOptions{})
+	if err != nil || len(left.Items) > 0 {
+		return false, err
+	}
+	for _, n := range Namespaces() {
+		pods, err := l.client.CoreV1().Pods(n.Name).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return false, err
+		}
+		if len(pods.Items) > 0 {
+			return false, l.client.CoreV1().Pods(n.Name).DeleteCollection(ctx, *metav1.NewDeleteOptions(0), metav1.ListOptions{})
+		}
+		claims, err := l.client.ResourceV1().ResourceClaims(n.Name).List(ctx, metav1.ListOptions{})
+		if err != nil || len(claims.Items) > 0 {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// wait asks until it is so. Patience is for machines that are busy: nothing is concluded from how long something takes.
+func wait(ctx context.Context, what string, so func() (bool, error)) error {
+	for deadline := time.Now().Add(patience); ; time.Sleep(15 * time.Millisecond) {
+		if done, err := so(); err != nil || done {
+			return err
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return fmt.Errorf("waited %s for %s", patience, what)
+		}
+	}
 }
 
 // each does it for all at once.
@@ -174,9 +204,15 @@ func (l *lab) makeNodes(ctx context.Context, c *Case, nodes []*corev1.Node, limi
 		n := wanted.DeepCopy()
 		n.Labels[caseLabel] = fmt.Sprint(c.Seed)
 		if limit > 0 {
-			csi := csiNode(n.Name, limit)
+			csi := CSINode(n.Name, limit)
 			csi.Labels = map[string]string{caseLabel: fmt.Sprint(c.Seed)}
 			if _, err := l.client.StorageV1().CSINodes().Create(ctx, csi, metav1.CreateOptions{}); err != nil {
+				return err
+			}
+		}
+		if slice := c.Slice(n.Labels[corev1.LabelInstanceTypeStable], n.Name); slice != nil {
+			slice.Labels = map[string]string{caseLabel: fmt.Sprint(c.Seed)}
+			if _, err := l.client.ResourceV1().ResourceSlices().Create(ctx, slice, metav1.CreateOptions{}); err != nil {
 				return err
 			}
 		}
@@ -210,15 +246,64 @@ func (l *lab) makeNodes(ctx context.Context, c *Case, nodes []*corev1.Node, limi
 		made[index[wanted]] = created
 		return err
 	})
-	if len(nodes) > 0 {
-		time.Sleep(40 * time.Millisecond) // for the scheduler to hear of them: a pod that comes first waits for a second
+	if err != nil || len(nodes) == 0 {
+		return made, err
 	}
-	return made, err
+	time.Sleep(40 * time.Millisecond) // for the scheduler to hear of them: a pod that comes first waits for a second
+	return made, l.awaitAgents(ctx, c, made)
 }
 
-func csiNode(name string, limit int32) *storagev1.CSINode {
-	return &storagev1.CSINode{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: storagev1.CSINodeSpec{
-		Drivers: []storagev1.CSINodeDriver{{Name: Driver, NodeID: name, Allocatable: &storagev1.VolumeNodeResources{Count: &limit}}}}}
+// awaitAgents waits until DaemonSets have their pods on the nodes, as far as these have room.
+func (l *lab) awaitAgents(ctx context.Context, c *Case, nodes []*corev1.Node) error {
+	wanted := map[string]bool{}
+	for _, d := range c.DaemonSets {
+		for _, n := range nodes {
+			if RunsOn(d, n) {
+				wanted[d.Name+" "+n.Name] = true
+			}
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	return wait(ctx, "the pods of DaemonSets", func() (bool, error) {
+		agents, err := l.agents(ctx)
+		if err != nil {
+			return false, err
+		}
+		n := 0
+		for _, p := range agents {
+			if owner := metav1.GetControllerOf(p); owner != nil && wanted[owner.Name+" "+destined(p)] && judged(p) {
+				n++
+			}
+		}
+		return n == len(wanted), nil
+	})
+}
+
+// destined is the node for which a DaemonSet has made the pod.
+func destined(p *corev1.Pod) string {
+	if a := p.Spec.Affinity; a != nil && a.NodeAffinity != nil && a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution != nil {
+		for _, term := range a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+			for _, f := range term.MatchFields {
+				return f.Values[0]
+			}
+		}
+	}
+	return p.Spec.NodeName
+}
+
+// agents are the pods of DaemonSets.
+func (l *lab) agents(ctx context.Context) ([]*corev1.Pod, error) {
+	list, err := l.client.CoreV1().Pods(NamespaceAgents).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var agents []*corev1.Pod
+	for i := range list.Items {
+		agents = append(agents, &list.Items[i])
+	}
+	return agents, nil
 }
 
 // create makes a pod that requests more of the resources named.
@@ -273,49 +358,53 @@ func (l *lab) pods(ctx context.Context) (map[types.NamespacedName]*corev1.Pod, e
 	return found, nil
 }
 
-// settle waits until all pods are bound, or nothing more happens, and returns what there is then.
-func (l *lab) settle(ctx context.Context, wanted []types.NamespacedName) (map[types.NamespacedName]*corev1.Pod, error) {
+// settle waits until all pods are bound, or the scheduler has said of each other one that it has no place for it now and nothing more
+// happens. It returns what there is then.
+func (l *lab) settle(ctx context.Context, wanted []types.NamespacedName) (found map[types.NamespacedName]*corev1.Pod, err error) {
 	last, since := "", time.Now()
-	for {
-		found, err := l.pods(ctx)
+	err = wait(ctx, "the scheduler to look at all pods", func() (bool, error) {
+		found, err = l.pods(ctx)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
-		bound := 0
-		var state strings.Builder
+		state, looked, bound, calm := standing(found, wanted), true, true, calm
 		for _, id := range wanted {
-			if p := found[id]; p != nil && p.Spec.NodeName != "" {
-				bound++
-				fmt.Fprintf(&state, "%s %s\n", id, p.Spec.NodeName)
+			p := found[id]
+			bound = bound && p != nil && p.Spec.NodeName != ""
+			looked = looked && judged(p)
+			if p != nil && p.Spec.NodeName == "" && p.Status.NominatedNodeName != "" {
+				calm = makingRoom
 			}
 		}
-		fmt.Fprintf(&state, "%d", len(found))
-		if state.String() != last {
-			last, since = state.String(), time.Now()
+		if state != last {
+			last, since = state, time.Now()
 		}
-		if bound == len(wanted) || time.Since(since) > calm {
-			return found, nil
+		return bound || looked && time.Since(since) > calm, nil
+	})
+	return found, err
+}
+
+// standing tells states of a cluster apart by which pods there are and where those wanted are.
+func standing(found map[types.NamespacedName]*corev1.Pod, wanted []types.NamespacedName) string {
+	var b strings.Builder
+	for _, id := range wanted {
+		if p := found[id]; p != nil && p.Spec.NodeName != "" {
+			fmt.Fprintf(&b, "%s %s\n", id, p.Spec.NodeName)
 		}
-		time.Sleep(15 * time.Millisecond)
 	}
+	fmt.Fprintf(&b, "%d", len(found))
+	return b.String()
 }
 
 // judged waits until the scheduler has said of every pod that it cannot be scheduled, or has bound it.
-func (l *lab) judged(ctx context.Context, wanted []types.NamespacedName) (map[types.NamespacedName]*corev1.Pod, error) {
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		found, err := l.pods(ctx)
-		if err != nil {
-			return nil, err
+func (l *lab) judged(ctx context.Context, wanted []types.NamespacedName) (found map[types.NamespacedName]*corev1.Pod, err error) {
+	err = wait(ctx, "the scheduler to look at all pods", func() (bool, error) {
+		if found, err = l.pods(ctx); err != nil {
+			return false, err
 		}
-		waiting := slices.ContainsFunc(wanted, func(id types.NamespacedName) bool { return !judged(found[id]) })
-		if !waiting {
-			return found, nil
-		}
-		if time.Now().After(deadline) {
-			return found, fmt.Errorf("the scheduler did not look at all pods in time")
-		}
-		time.Sleep(15 * time.Millisecond)
-	}
+		return !slices.ContainsFunc(wanted, func(id types.NamespacedName) bool { return !judged(found[id]) }), nil
+	})
+	return found, err
 }
 
 func judged(p *corev1.Pod) bool {

@@ -29,6 +29,8 @@ func (g *generator) workload() {
 	if g.with("priority", 5) {
 		p.Spec.PriorityClassName = pick(g, Low, High, High, Polite)
 	}
+	g.also.prefer(p)
+	g.also.claimDevices(p)
 	if g.with("gated", 30) {
 		p.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "example.com/later"}}
 	}
