@@ -254,7 +254,7 @@ func (s *State) readVolumes(c *class) {
 		}
 	}
 	if len(k.needs.Disks) > 0 {
-		c.ports = hostPorts(c.sample)
+		c.ports = hostPorts(&c.sample.Spec)
 		for _, disk := range k.needs.Disks {
 			c.ports = append(c.ports, diskPort(disk))
 		}

@@ -59,7 +59,7 @@ func (s *State) classOf(pod *corev1.Pod) *class {
 	c.request = s.dims.vector(podRequests(pod))
 	c.request[dimPods] = 1
 	c.filter = s.filterOf(&pod.Spec)
-	c.ports = hostPorts(pod)
+	c.ports = hostPorts(&pod.Spec)
 	s.classes[c.key] = c
 	s.relate(c)
 	s.claim(c)

@@ -136,6 +136,15 @@ func (e *encoder) nodeFilter(spec *corev1.PodSpec) {
 	e.tolerations(spec.Tolerations)
 }
 
+func (e *encoder) ports(ports []hostPort) {
+	e.count(len(ports))
+	for _, p := range ports {
+		e.int(int64(p.port))
+		e.str(string(p.protocol))
+		e.str(p.ip)
+	}
+}
+
 func (e *encoder) containers(cs []corev1.Container) {
 	e.count(len(cs))
 	for i := range cs {

@@ -19,6 +19,8 @@ type filter struct {
 	tolerations []corev1.Toleration
 	// volumes say from where the pods' volumes can be reached; all must match.
 	volumes []*nodeaffinity.LazyErrorNodeSelector
+	// ports are the pods' own, which DaemonSets' pods may take on nodes to come.
+	ports []hostPort
 	// exact is true when the filter looks at a node's name or hostname, so that what it says of one node of a shape does not
 	// hold for the others.
 	exact bool
@@ -36,6 +38,7 @@ const (
 	wrongLabels
 	tainted
 	unreachable
+	portTaken
 )
 
 // shape is what nodes have in common for filters: taints, and the labels that filters look at.
@@ -43,6 +46,8 @@ type shape struct {
 	id int
 	// node has the shape's labels and taints. Its name means nothing.
 	node *corev1.Node
+	// ports are those that DaemonSets' pods will take on a node to come. On nodes that there are pods are counted.
+	ports []hostPort
 }
 
 func newFilter(id int, spec *corev1.PodSpec, volumes []*corev1.NodeSelector) *filter {
@@ -80,18 +85,18 @@ func (f *filter) look(key string) {
 // on says whether the node's labels and taints allow the pods.
 func (f *filter) on(sh *shape, node *corev1.Node) verdict {
 	if f.exact {
-		return f.judge(node)
+		return f.judge(node, sh.ports)
 	}
 	for len(f.seen) <= sh.id {
 		f.seen = append(f.seen, unknown)
 	}
 	if f.seen[sh.id] == unknown {
-		f.seen[sh.id] = f.judge(sh.node)
+		f.seen[sh.id] = f.judge(sh.node, sh.ports)
 	}
 	return f.seen[sh.id]
 }
 
-func (f *filter) judge(node *corev1.Node) verdict {
+func (f *filter) judge(node *corev1.Node, taken []hostPort) verdict {
 	if !f.selects(node) {
 		return wrongLabels
 	}
@@ -102,6 +107,9 @@ func (f *filter) judge(node *corev1.Node) verdict {
 		if ok, err := v.Match(node); !ok || err != nil {
 			return unreachable
 		}
+	}
+	if clash(f.ports, taken) {
+		return portTaken
 	}
 	return passes
 }
@@ -135,6 +143,8 @@ func (f *filter) toleratesTaints(node *corev1.Node) bool {
 func (s *State) filterOf(spec *corev1.PodSpec, volumes ...*corev1.NodeSelector) *filter {
 	s.enc.reset()
 	s.enc.nodeFilter(spec)
+	ports := hostPorts(spec)
+	s.enc.ports(ports)
 	for _, v := range volumes {
 		s.enc.nodeTerms(v.NodeSelectorTerms)
 	}
@@ -142,6 +152,7 @@ func (s *State) filterOf(spec *corev1.PodSpec, volumes ...*corev1.NodeSelector) 
 		return f
 	}
 	f := newFilter(len(s.filters), spec, volumes)
+	f.ports = ports
 	s.filters[string(s.enc.buf)] = f
 	for _, k := range f.keys {
 		s.observe(k)
@@ -157,9 +168,9 @@ func (s *State) observe(key string) {
 	}
 }
 
-// shapeOf interns a node's shape: its taints, and those labels that some filter looks at. Labels that nobody looks at, such as a
+// shapeOf interns a node's shape: its taints, the ports that are taken on one to come, and those labels that some filter looks at. Labels that nobody looks at, such as a
 // machine's number, would make every node a shape of its own.
-func (s *State) shapeOf(labels map[string]string, taints []corev1.Taint, unschedulable bool) *shape {
+func (s *State) shapeOf(labels map[string]string, taints []corev1.Taint, unschedulable bool, ports ...hostPort) *shape {
 	kept := make(map[string]string, len(labels))
 	for k, v := range labels {
 		if s.keys[k] {
@@ -175,10 +186,11 @@ func (s *State) shapeOf(labels map[string]string, taints []corev1.Taint, unsched
 		e.str(taints[i].Value)
 		e.str(string(taints[i].Effect))
 	}
+	e.ports(ports)
 	if sh, ok := s.shapes[string(e.buf)]; ok {
 		return sh
 	}
-	sh := &shape{id: s.nextShape, node: &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: kept},
+	sh := &shape{id: s.nextShape, ports: ports, node: &corev1.Node{ObjectMeta: metav1.ObjectMeta{Labels: kept},
 		Spec: corev1.NodeSpec{Taints: taints, Unschedulable: unschedulable}}}
 	s.nextShape++
 	s.shapes[string(e.buf)] = sh

@@ -57,6 +57,8 @@ func (p *planning) lacks(t *site, c *class) string {
 		return "a taint that the pod does not tolerate"
 	case unreachable:
 		return "its volumes cannot be reached"
+	case portTaken:
+		return "a host port that a DaemonSet's pod takes"
 	}
 	if !c.singly() {
 		if d := t.free.short(c.request); d >= 0 {

@@ -54,7 +54,7 @@ func (s *State) refreshOffers() {
 		v.bounded = o.Stock >= 0 || v.policy.Left != Limits{}
 		v.shape = s.shapeOf(o.Labels, o.Taints, false)
 		v.capacity = s.dims.vector(o.Allocatable)
-		v.daemons = s.daemonsOn(v.shape, v.node)
+		v.daemons, v.shape = s.daemonsOn(v.shape, v.node)
 		v.free = v.capacity.clone().take(v.daemons, 1)
 		s.varieties = append(s.varieties, v)
 	}
@@ -71,7 +71,7 @@ func (s *State) refreshOffers() {
 			t.daemons = nil
 		}
 		if t.view.Expected {
-			t.daemons = s.daemonsOn(t.shape, t.node)
+			t.daemons, t.shape = s.daemonsOn(s.shapeOf(t.node.Labels, t.node.Spec.Taints, t.node.Spec.Unschedulable), t.node)
 			t.free = t.free.take(t.daemons, 1)
 		}
 	}
@@ -154,9 +154,10 @@ var daemonTaints = []corev1.Toleration{
 	{Key: corev1.TaintNodeNetworkUnavailable, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule},
 }
 
-// daemonsOn is what the DaemonSets' pods request on such a node.
-func (s *State) daemonsOn(sh *shape, node *corev1.Node) vector {
+// daemonsOn is what the DaemonSets' pods request on a node to come of the shape, and the shape with the host ports that they take.
+func (s *State) daemonsOn(sh *shape, node *corev1.Node) (vector, *shape) {
 	sum := make(vector, fixedDims)
+	var ports []hostPort
 	for _, d := range s.daemons {
 		pod := &corev1.Pod{ObjectMeta: d.Spec.Template.ObjectMeta, Spec: d.Spec.Template.Spec}
 		if !normal(pod) {
@@ -169,6 +170,11 @@ func (s *State) daemonsOn(sh *shape, node *corev1.Node) vector {
 		request := s.dims.vector(podRequests(pod))
 		request[dimPods] = 1
 		sum = sum.take(request, -1)
+		ports = append(ports, hostPorts(&pod.Spec)...)
 	}
-	return sum
+	if len(ports) == 0 {
+		return sum, sh
+	}
+	slices.SortFunc(ports, comparePorts)
+	return sum, s.shapeOf(node.Labels, node.Spec.Taints, node.Spec.Unschedulable, slices.Compact(ports)...)
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,7 +17,7 @@ type hostPort struct {
 const anyIP = "0.0.0.0"
 
 // hostPorts are those that the scheduler's NodePorts looks at: of containers and of sidecars.
-func hostPorts(pod *corev1.Pod) []hostPort {
+func hostPorts(spec *corev1.PodSpec) []hostPort {
 	var out []hostPort
 	add := func(c *corev1.Container) {
 		for _, p := range c.Ports {
@@ -33,13 +34,13 @@ func hostPorts(pod *corev1.Pod) []hostPort {
 			out = append(out, h)
 		}
 	}
-	for i := range pod.Spec.InitContainers {
-		if c := &pod.Spec.InitContainers[i]; c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
+	for i := range spec.InitContainers {
+		if c := &spec.InitContainers[i]; c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
 			add(c)
 		}
 	}
-	for i := range pod.Spec.Containers {
-		add(&pod.Spec.Containers[i])
+	for i := range spec.Containers {
+		add(&spec.Containers[i])
 	}
 	return out
 }
@@ -49,6 +50,15 @@ func (p hostPort) conflicts(q hostPort) bool {
 		return false
 	}
 	return p.port == q.port && p.protocol == q.protocol && (p.ip == q.ip || p.ip == anyIP || q.ip == anyIP)
+}
+
+// clash says whether one of the ports is among others.
+func clash(ports, others []hostPort) bool {
+	return slices.ContainsFunc(ports, func(p hostPort) bool { return slices.ContainsFunc(others, p.conflicts) })
+}
+
+func comparePorts(a, b hostPort) int {
+	return cmp.Or(cmp.Compare(a.port, b.port), cmp.Compare(a.protocol, b.protocol), cmp.Compare(a.ip, b.ip))
 }
 
 // exclusive says whether two pods with these ports cannot be on one node.

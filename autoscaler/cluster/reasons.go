@@ -21,6 +21,7 @@ const (
 	reasonAnti         = "PodAntiAffinity"
 	reasonVolume       = "Volume"
 	reasonVolumeLimit  = "VolumeLimit"
+	reasonHostPort     = "HostPort"
 	reasonDevice       = "Device"
 	reasonGang         = "Gang"
 	reasonPriority     = "Priority"
@@ -62,6 +63,8 @@ func (p *planning) refusal(b *batch, v *variety) Reason {
 		return Reason{Code: reasonTaint, Message: "the pod does not tolerate its taints"}
 	case unreachable:
 		return Reason{Code: reasonVolume, Message: "the pod's volumes cannot be reached from there"}
+	case portTaken:
+		return Reason{Code: reasonHostPort, Message: "a DaemonSet's pod takes the pod's host port there"}
 	}
 	request := c.request
 	if c.singly() {

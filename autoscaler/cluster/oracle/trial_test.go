@@ -277,7 +277,8 @@ func (r *trial) settleAll(ctx context.Context, wanted []types.NamespacedName, pl
 		}
 		var left []types.NamespacedName
 		for _, w := range wanted {
-			if p := found[w]; p != nil && p.Spec.NodeName == "" {
+			// One that was evicted for another is made again by whoever controls it; where each has its place that ends.
+			if p := found[w]; p == nil && places != nil || p != nil && p.Spec.NodeName == "" {
 				left = append(left, w)
 			}
 		}
