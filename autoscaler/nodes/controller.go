@@ -72,13 +72,14 @@ type Controller struct {
 	background sync.WaitGroup
 
 	// What follows belongs to the loop.
-	world  *world
-	batch  batcher
-	book   offerBook
-	round  provisioning
-	moves  mover
-	health healthKeeper
-	tell   teller
+	world   *world
+	batch   batcher
+	book    offerBook
+	foreign foreignBook
+	round   provisioning
+	moves   mover
+	health  healthKeeper
+	tell    teller
 
 	// looked is when everything was looked at last, looking how long that took.
 	looked  time.Time
@@ -97,7 +98,7 @@ func New(cfg Config, deps Dependencies) (*Controller, error) {
 		cfg: cfg, deps: deps, inbox: newInbox(), tasks: make(chan func(), 1024),
 		world: newWorld(time.Duration(cfg.SchedulerGrace)),
 		batch: batcher{idle: time.Duration(cfg.BatchIdle), max: time.Duration(cfg.BatchMax)},
-		book:  newOfferBook(), moves: newMover(), health: newHealthKeeper(), tell: newTeller(),
+		book:  newOfferBook(), foreign: foreignBook{pages: map[string]*foreignPage{}}, moves: newMover(), health: newHealthKeeper(), tell: newTeller(),
 	}
 	c.events = newEventWriter(deps.Events.EventsV1(), deps.Instance, deps.Logger, deps.Metrics.events)
 	c.queue = newClaimQueue(c)
@@ -267,6 +268,7 @@ func (c *Controller) tick(ctx context.Context) {
 	now := c.deps.Clock.Now()
 	c.world.forgetGhosts(now)
 	c.refreshOffers(ctx, now)
+	c.refreshForeign(ctx, now)
 	if c.setDemand(now) {
 		c.batch.note(now)
 	}

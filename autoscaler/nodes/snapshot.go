@@ -53,6 +53,7 @@ func (c *Controller) snapshot(now time.Time) (*View, map[string]*fleetCount) {
 		}
 	}
 	c.showUnplanned(v, counts)
+	c.showForeign(v)
 	for _, name := range slices.Sorted(maps.Keys(c.world.policies)) {
 		p, k := c.world.policies[name], counts[name]
 		shown := PolicyView{Name: name, Mode: string(cmp.Or(p.Spec.Mode, v1alpha1.Recommend)), Provider: p.Spec.Provider.Name, Nodes: k.nodes, Ready: k.ready, Unhealthy: k.unhealthy, Cost: k.cost}
@@ -110,6 +111,9 @@ func (c *Controller) nodeView(view *cluster.NodeView) NodeView {
 	name := view.Claim
 	if k := c.world.claims[name]; k != nil {
 		c.claimView(&n, k)
+	}
+	if isForeign(view) {
+		c.explainForeign(&n)
 	}
 	c.explain(&n)
 	return n
