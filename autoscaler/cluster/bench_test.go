@@ -284,3 +284,22 @@ func BenchmarkSimulate(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkBinPackingCold is the first plan of a state that has just been filled, as a command line makes it.
+func BenchmarkBinPackingCold(b *testing.B) {
+	pods := binPackingPods()
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		s := NewState()
+		for _, p := range pods {
+			upsert(b, s, p)
+		}
+		s.SetOffers([]Offer{binPackingOffer()})
+		runtime.GC()
+		b.StartTimer()
+		if plan := s.Plan(Options{}); len(plan.Create) != 2595 {
+			b.Fatal(len(plan.Create))
+		}
+	}
+}

@@ -32,6 +32,7 @@ type planning struct {
 	cells *cells
 	// sentences are what reasons say, by their parts.
 	sentences map[[3]string]string
+	purposes  map[purpose]string
 	// unlimited is true while it is found out what would be bought without limits, trying while nothing counts but whether all get a
 	// place, allOrNone when that is so of the whole plan.
 	unlimited, trying, allOrNone bool
@@ -323,14 +324,11 @@ func (p *planning) resultOf(batches []*batch, steps []step) Plan {
 		}
 		return to
 	}
+	p.plannedOn(steps)
 	var pods []PodRef
 	for i := range steps {
 		st := &steps[i]
-		if st.site == nil || st.batch == nil || st.n <= 0 {
-			continue // a reservation, an expendable pod that gives way, or what was taken off again
-		}
-		if st.site.variety != nil {
-			st.site.planned = append(st.site.planned, placed{st.batch, st.n})
+		if !st.counts() || st.site.variety != nil {
 			continue
 		}
 		pods = refs(st.batch, st.n, pods[:0])
@@ -342,15 +340,23 @@ func (p *planning) resultOf(batches []*batch, steps []step) Plan {
 			}
 		}
 	}
+	total := 0
 	for _, t := range p.bought {
-		n := 0
 		for _, pl := range t.planned {
-			n += pl.n
+			total += pl.n
 		}
-		node := NewNode{Offer: *t.variety.offer, Pods: make([]PodRef, 0, n)}
+	}
+	all := make([]PodRef, 0, total)
+	if len(p.bought) > 0 {
+		plan.Create = make([]NewNode, 0, len(p.bought))
+	}
+	for _, t := range p.bought {
+		from := len(all)
 		for _, pl := range t.planned {
-			node.Pods = refs(pl.batch, pl.n, node.Pods)
+			all = refs(pl.batch, pl.n, all)
 		}
+		n := len(all) - from
+		node := NewNode{Offer: *t.variety.offer, Pods: all[from:len(all):len(all)]}
 		node.Requests = p.s.dims.list(t.variety.capacity.clone().take(t.free, 1))
 		node.Alternatives = p.alternatives(t)
 		node.Reason = p.reason(t, n, len(node.Alternatives))
@@ -368,8 +374,51 @@ func (p *planning) resultOf(batches []*batch, steps []step) Plan {
 	return plan
 }
 
+// counts is false for a reservation, an expendable pod that gives way, and what was taken off again.
+func (st *step) counts() bool { return st.site != nil && st.batch != nil && st.n > 0 }
+
+// plannedOn lists on the nodes to buy what the steps put there.
+func (p *planning) plannedOn(steps []step) {
+	n := 0
+	for i := range steps {
+		if st := &steps[i]; st.counts() && st.site.variety != nil {
+			st.site.parts++
+			n++
+		}
+	}
+	all := make([]placed, n)
+	for _, t := range p.bought {
+		t.planned, all = all[:0:t.parts], all[t.parts:]
+	}
+	for i := range steps {
+		if st := &steps[i]; st.counts() && st.site.variety != nil {
+			st.site.planned = append(st.site.planned, placed{st.batch, st.n})
+		}
+	}
+}
+
+// purpose is what the reason for a node depends on.
+type purpose struct {
+	variety      *variety
+	batch        *batch
+	pods         int
+	others, only bool
+}
+
 // reason says for what a node is bought and why this offer.
 func (p *planning) reason(t *site, pods, alternatives int) string {
+	key := purpose{t.variety, t.planned[0].batch, pods, len(t.planned) > 1, alternatives == 0}
+	if said, ok := p.purposes[key]; ok {
+		return said
+	}
+	if p.purposes == nil {
+		p.purposes = map[purpose]string{}
+	}
+	p.purposes[key] = p.reasonFor(t, pods, alternatives)
+	return p.purposes[key]
+}
+
+func (p *planning) reasonFor(t *site, pods, alternatives int) string {
 	var b strings.Builder
 	first := t.planned[0].batch
 	fmt.Fprintf(&b, "room for %d pods", pods)

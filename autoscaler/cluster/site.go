@@ -38,6 +38,8 @@ type site struct {
 
 	// planned is what a plan puts here, in order.
 	planned []placed
+	// parts is the length that planned will have.
+	parts int
 	// variety is what would be bought, nil for a node.
 	variety *variety
 	// spare is what it would have free as another variety, 0 in spareAt when that is not known.
