@@ -54,7 +54,7 @@ func (p *planning) placeOne(b *batch, o Options) bool {
 	return p.growFor(b)
 }
 
-// newFor is the offer to buy for a pod of the batch: of those that take most of its company, the cheapest.
+// newFor is the offer to buy for a pod of the batch: of those that take most of its company, the one that the expander prefers.
 func (p *planning) newFor(b *batch) *variety {
 	c := b.class
 	want := 1
@@ -63,16 +63,21 @@ func (p *planning) newFor(b *batch) *variety {
 	}
 	var best *variety
 	var bestTimes int
+	var bestScore score
 	for _, v := range p.market() {
 		if c.filter.on(v.shape, v.node) != passes {
 			continue
 		}
 		n := min(want, v.free.times(c.request))
-		if n == 0 || best != nil && cmp.Or(cmp.Compare(v.offer.Weight, best.offer.Weight), cmp.Compare(n, bestTimes), cmp.Compare(best.offer.PricePerHour, v.offer.PricePerHour)) <= 0 {
+		if n == 0 || best != nil && cmp.Or(cmp.Compare(v.offer.Weight, best.offer.Weight), cmp.Compare(n, bestTimes)) < 0 {
+			continue
+		}
+		sc := p.rate(v, n, c.request)
+		if best != nil && v.offer.Weight == best.offer.Weight && n == bestTimes && !sc.less(bestScore) {
 			continue
 		}
 		if p.allowsNew(v, c) {
-			best, bestTimes = v, n
+			best, bestTimes, bestScore = v, n, sc
 		}
 	}
 	return best

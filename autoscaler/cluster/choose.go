@@ -102,11 +102,30 @@ func (k *packer) floor(l *lot, v *variety) score {
 func (k *packer) score(f *filling, v *variety) score {
 	sc := k.floor(f.lot, v)
 	if v.policy.Expander == leastWaste {
-		sc.cost = (share(f.free, v.capacity, dimCPU) + share(f.free, v.capacity, dimMemory)) / 2
+		sc.cost = waste(f.free, v)
 		return sc
 	}
 	sc.cost = price(v) / max(f.value, 1e-300)
 	return sc
+}
+
+// rate scores a new node of the variety for n pods that are placed one by one.
+func (p *planning) rate(v *variety, n int, request vector) score {
+	sc := score{cost: price(v) / float64(n)}
+	switch v.policy.Expander {
+	case byPriority:
+		sc.first = v.offer.Rank
+	case balanced:
+		sc.second = p.inZone(v)
+	case leastWaste:
+		sc.cost = waste(v.free.clone().take(request, n), v)
+	}
+	return sc
+}
+
+// waste is the share of a node of the variety that stays free, the mean of cores and memory.
+func waste(free vector, v *variety) float64 {
+	return (share(free, v.capacity, dimCPU) + share(free, v.capacity, dimMemory)) / 2
 }
 
 // price is what the offer costs; what is free of charge still counts a little, so that fewer nodes are better than more.

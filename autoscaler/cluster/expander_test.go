@@ -3,6 +3,7 @@ package cluster
 import (
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 )
 
@@ -108,5 +109,38 @@ func TestHeadroomGivesWayToPods(t *testing.T) {
 				t.Fatalf("%+v", plan)
 			}
 		})
+	}
+}
+
+func TestExpandersAlsoChooseForPodsThatArePlacedOneByOne(t *testing.T) {
+	kinds := map[string]podOption{
+		"a claim for one pod alone": withClaim("data"),
+		"near others on a host":     func(p *corev1.Pod) { labelled("app", "x")(p); nearTo(corev1.LabelHostname, "app", "x")(p) },
+	}
+	for name, test := range map[string]struct {
+		policy Policy
+		want   string
+	}{
+		leastCost:  {Policy{}, "vast"},
+		leastWaste: {Policy{}, "exact"},
+		byPriority: {Policy{}, "exact"},
+		balanced:   {Policy{Owned: map[string]int{"a": 3}}, "exact"},
+	} {
+		for kind, option := range kinds {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				s := NewState()
+				upsert(t, s, boundClaim("shop", "data", "", corev1.ReadWriteOncePod)...)
+				test.policy.Name, test.policy.Expander = "p", name
+				s.SetPolicies([]Policy{test.policy})
+				vast, exact := offer("vast", "a", "32", "64Gi", 1), offer("exact", "b", "2", "4Gi", 5)
+				vast.Policy, vast.Rank, exact.Policy = "p", 1, "p"
+				s.SetOffers([]Offer{vast, exact})
+				upsert(t, s, pod("only", "2", "4Gi", option))
+				plan := s.Plan(Options{})
+				if len(plan.Create) != 1 || plan.Create[0].Offer.Name != test.want {
+					t.Errorf("%+v, want %s", plan.Create, test.want)
+				}
+			})
+		}
 	}
 }

@@ -242,13 +242,7 @@ func (p *planning) buySingly(b *batch, o Options) {
 			if n == 0 {
 				continue
 			}
-			sc := score{cost: price(v) / float64(n)}
-			switch v.policy.Expander {
-			case byPriority:
-				sc.first = v.offer.Rank
-			case balanced:
-				sc.second = p.inZone(v)
-			}
+			sc := p.rate(v, n, b.class.request)
 			if best == nil || v.offer.Weight > weight || sc.less(bestScore) {
 				best, bestScore, weight = v, sc, v.offer.Weight
 			}
