@@ -12,6 +12,7 @@ const (
 	beside    = "what is read, done and told is put together by the loop and the composition, and does not know of each other"
 	inward    = "the planner knows of nobody, decisions know the planner, and only the loop and the composition know all of them"
 	pure      = "decision logic is pure: values and a clock in, values with reasons out"
+	foresight = "a forecast is numbers and times in, a number with its reason out"
 	coding    = "the line codec is pure: bytes in, bytes out"
 	store     = "the block store knows no other room, no query language, no HTTP and no wire format"
 	language  = "a query language is pure: text in, values out; how spans are found is the engine's business"
@@ -43,7 +44,7 @@ var rules = depguard.LinterSettings{
 	"pure-decisions": rule([]string{"**/autoscaler/horizontal/**", "**/autoscaler/decision/**", "**/autoscaler/vertical/**",
 		"**/autoscaler/sizing/**", "**/autoscaler/balance/**", "**/autoscaler/replay/**", "**/autoscaler/export/**",
 		"**/autoscaler/cluster/**", "**/autoscaler/disruption/**", "**/autoscaler/consolidation/**", "**/autoscaler/repair/**",
-		"**/autoscaler/upgrade/**", "!$test"}, map[string]string{
+		"**/autoscaler/upgrade/**", "**/autoscaler/forecast/**", "!$test"}, map[string]string{
 		"net/http":                         pure,
 		"k8s.io/client-go":                 pure,
 		"sigs.k8s.io/controller-runtime":   pure,
@@ -83,6 +84,10 @@ var rules = depguard.LinterSettings{
 		module + "/autoscaler/repair":        inward,
 		module + "/autoscaler/upgrade":       inward,
 		module + "/autoscaler/journal":       beside,
+	}),
+	"forecast": rule([]string{"**/autoscaler/forecast/**", "!$test"}, map[string]string{
+		module:   foresight,
+		"k8s.io": foresight,
 	}),
 	// Its recommender is the yardstick of tests; what runs is our own.
 	"vpa-peer": rule([]string{"**/autoscaler/**", "!$test"}, map[string]string{
