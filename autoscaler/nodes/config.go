@@ -47,6 +47,8 @@ type Config struct {
 	StatusInterval model.Duration `json:"statusInterval"`
 	// Consolidation bounds what is done to save money.
 	Consolidation consolidation.Config `json:"consolidation"`
+	// Forecast bounds what is kept for forecasts.
+	Forecast ForecastConfig `json:"forecast"`
 }
 
 // DefaultConfig asks for a node well within a second of a pod's having no place.
@@ -69,6 +71,7 @@ func DefaultConfig() Config {
 		MaxStaleness:          model.Duration(time.Minute),
 		StatusInterval:        model.Duration(10 * time.Second),
 		Consolidation:         consolidation.DefaultConfig(),
+		Forecast:              DefaultForecastConfig(),
 	}
 }
 
@@ -106,6 +109,9 @@ func (c Config) Validate() error {
 	}
 	if err := c.Consolidation.Validate(); err != nil {
 		return fmt.Errorf("consolidation.%w", err)
+	}
+	if err := c.Forecast.Validate(); err != nil {
+		return fmt.Errorf("forecast.%w", err)
 	}
 	return nil
 }

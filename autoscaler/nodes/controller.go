@@ -79,6 +79,7 @@ type Controller struct {
 	round   provisioning
 	moves   mover
 	health  healthKeeper
+	ahead   forecaster
 	tell    teller
 
 	// looked is when everything was looked at last, looking how long that took.

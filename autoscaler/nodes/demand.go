@@ -28,6 +28,7 @@ const (
 // demandBook is the demand that the planner was told of.
 type demandBook struct {
 	told  string
+	list  []cluster.Demand
 	since map[string]time.Time // since when a workload has wanted pods that are not there
 }
 
@@ -35,14 +36,16 @@ type demandBook struct {
 func (c *Controller) setDemand(now time.Time) bool {
 	demand := append(c.world.decided(&c.round.demand, now), c.world.headroom()...)
 	var key strings.Builder
-	for i := range demand {
-		d := &demand[i]
-		fmt.Fprintf(&key, "%s %d %s;", d.Name, d.Count, requestsKey(d.Pod))
+	for _, set := range [][]cluster.Demand{demand, c.lookAhead(now)} {
+		for i := range set {
+			d := &set[i]
+			fmt.Fprintf(&key, "%s %d %s;", d.Name, d.Count, requestsKey(d.Pod))
+		}
 	}
 	if key.String() == c.round.demand.told {
 		return false
 	}
-	c.round.demand.told = key.String()
+	c.round.demand.told, c.round.demand.list = key.String(), demand
 	c.world.state.SetDemand(demand)
 	return true
 }
@@ -57,29 +60,16 @@ func (w *world) decided(book *demandBook, now time.Time) []cluster.Demand {
 	if book.since == nil {
 		book.since = map[string]time.Time{}
 	}
-	children := map[types.UID][]types.UID{}
-	for _, o := range w.owners {
-		if o.parent != "" && w.podsOfOwner[o.uid] > 0 {
-			children[o.parent] = append(children[o.parent], o.uid)
-		}
-	}
+	children := w.makers()
 	wanting := map[string]bool{}
 	var demand []cluster.Demand
 	for key, policy := range w.scaled {
-		name := key.Namespace + "/" + policy.Spec.TargetRef.Name
-		t := w.targets[targetKey{policy.Spec.TargetRef.Kind, types.NamespacedName{Namespace: key.Namespace, Name: policy.Spec.TargetRef.Name}}]
-		if t == nil || policy.Spec.Mode != v1alpha1.Apply || policy.Spec.Horizontal == nil {
+		name := demandName(key, policy)
+		t := w.targetOf(key, policy)
+		if t == nil || policy.Spec.Mode != v1alpha1.Apply || policy.Spec.Horizontal == nil || overruled(policy, t, now) {
 			continue
 		}
-		wanted := policy.Status.DesiredReplicas
-		if t.replicas < wanted && (policy.Status.LastScaleTime == nil || now.Sub(policy.Status.LastScaleTime.Time) > carriedOut) {
-			continue
-		}
-		there := w.podsOfOwner[t.uid]
-		for _, child := range children[t.uid] {
-			there += w.podsOfOwner[child]
-		}
-		missing := int(wanted) - there
+		missing := int(policy.Status.DesiredReplicas) - w.podsOf(t, children)
 		if missing <= 0 {
 			continue
 		}
@@ -87,7 +77,7 @@ func (w *world) decided(book *demandBook, now time.Time) []cluster.Demand {
 		if _, ok := book.since[name]; !ok {
 			book.since[name] = now
 		}
-		if now.Sub(book.since[name]) > maxUnborn {
+		if book.unborn(name, now) {
 			continue
 		}
 		demand = append(demand, cluster.Demand{Name: name, Pod: podOf(key.Namespace, policy.Spec.TargetRef.Name, t), Count: missing, Kind: cluster.Decided})
@@ -99,6 +89,48 @@ func (w *world) decided(book *demandBook, now time.Time) []cluster.Demand {
 	}
 	slices.SortFunc(demand, func(a, b cluster.Demand) int { return cmp.Compare(a.Name, b.Name) })
 	return demand
+}
+
+// unborn reports whether nobody has made a workload's pods for so long that they are not counted on any more.
+func (b *demandBook) unborn(name string, now time.Time) bool {
+	since, wants := b.since[name]
+	return wants && now.Sub(since) > maxUnborn
+}
+
+// demandName is how a workload is called in reasons.
+func demandName(key types.NamespacedName, policy *v1alpha1.WorkloadAutoscaler) string {
+	return key.Namespace + "/" + policy.Spec.TargetRef.Name
+}
+
+// targetOf is the target of a WorkloadAutoscaler, nil when it makes no pods that are known here.
+func (w *world) targetOf(key types.NamespacedName, policy *v1alpha1.WorkloadAutoscaler) *target {
+	return w.targets[targetKey{policy.Spec.TargetRef.Kind, types.NamespacedName{Namespace: key.Namespace, Name: policy.Spec.TargetRef.Name}}]
+}
+
+// overruled reports whether somebody has set fewer replicas since they were decided.
+func overruled(policy *v1alpha1.WorkloadAutoscaler, t *target, now time.Time) bool {
+	return t.replicas < policy.Status.DesiredReplicas &&
+		(policy.Status.LastScaleTime == nil || now.Sub(policy.Status.LastScaleTime.Time) > carriedOut)
+}
+
+// makers are the owners of pods by whom they were made in turn, such as ReplicaSets by their Deployment.
+func (w *world) makers() map[types.UID][]types.UID {
+	children := map[types.UID][]types.UID{}
+	for _, o := range w.owners {
+		if o.parent != "" && w.podsOfOwner[o.uid] > 0 {
+			children[o.parent] = append(children[o.parent], o.uid)
+		}
+	}
+	return children
+}
+
+// podsOf is how many pods of a target there are.
+func (w *world) podsOf(t *target, children map[types.UID][]types.UID) int {
+	there := w.podsOfOwner[t.uid]
+	for _, child := range children[t.uid] {
+		there += w.podsOfOwner[child]
+	}
+	return there
 }
 
 // podOf is a pod as a workload's controller would make it. Volumes whose claims are made together with the pod are left out: until then

@@ -14,6 +14,9 @@ type Metrics struct {
 	decideSeconds, claimSeconds           *prometheus.HistogramVec
 	bought, refused, moves, events, steps *prometheus.CounterVec
 	records, held                         prometheus.Counter
+
+	foreseenPods                           prometheus.Gauge
+	forecasts, samplesDropped, boughtAhead *prometheus.CounterVec
 }
 
 // NewMetrics registers the loop's metrics.
@@ -59,6 +62,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "yagura_autoscaler_node_records_total", Help: "Decisions about nodes that were recorded."}),
 		held: f.NewCounter(prometheus.CounterOpts{
 			Name: "yagura_autoscaler_node_holds_total", Help: "Rounds in which nothing was decided, since the cluster could not be trusted to be as it was seen."}),
+		foreseenPods: f.NewGauge(prometheus.GaugeOpts{
+			Name: "yagura_autoscaler_pods_foreseen", Help: "Pods that are foreseen and not asked for yet."}),
+		forecasts: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "yagura_autoscaler_forecasts_total", Help: "Forecasts of replicas, by the model that was believed: Trend, Daily, Weekly or None."}, []string{"model"}),
+		samplesDropped: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "yagura_autoscaler_forecast_samples_dropped_total", Help: "Samples for forecasts that were not kept, by reason: unknown (a signal was) or limit (too many workloads)."}, []string{"reason"}),
+		boughtAhead: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "yagura_autoscaler_node_claims_bought_ahead_total", Help: "Of the claims that were made, those for a forecast, by policy."}, []string{"policy"}),
 	}
 }
 
@@ -69,6 +80,7 @@ func (m *Metrics) forget() {
 	m.lowerBound.Set(0)
 	m.pending.Set(0)
 	m.unschedulable.Set(0)
+	m.foreseenPods.Set(0)
 }
 
 // show sets the gauges from a view.

@@ -135,9 +135,12 @@ func (c *Controller) consolidate(ctx context.Context, now time.Time, stale strin
 			pending++
 		}
 	}
-	d := consolidation.Decide(consolidation.Input{
-		World: c.surroundings(now), Planner: c.world.state, Candidates: c.candidates(), Memory: c.moves.memory, Config: c.cfg.Consolidation,
-		Stale: stale, Pending: pending, Growing: c.growing(),
+	var d consolidation.Decision
+	c.withForecasts(func() {
+		d = consolidation.Decide(consolidation.Input{
+			World: c.surroundings(now), Planner: c.world.state, Candidates: c.candidates(), Memory: c.moves.memory, Config: c.cfg.Consolidation,
+			Stale: stale, Pending: pending, Growing: c.growing(),
+		})
 	})
 	c.deps.Metrics.decideSeconds.WithLabelValues("consolidation").Observe(time.Since(started).Seconds())
 	c.moves.stays = d.Stays

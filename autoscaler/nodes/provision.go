@@ -74,6 +74,7 @@ func (c *Controller) provision(ctx context.Context) {
 		c.buyFor(ctx, name, nodes, now)
 	}
 	c.settle()
+	c.buyAhead(ctx, &result, now)
 	if len(result.Create) >= c.cfg.MaxNodesPerPlan {
 		c.batch.note(now) // there is more to buy
 	}

@@ -84,6 +84,7 @@ func (c *Controller) writeStatus(ctx context.Context, policy *v1alpha1.NodePolic
 		s.LastChangeTime = &at
 	}
 	s.Upgrade = c.moves.upgrades[policy.Name]
+	s.Forecast = c.ahead.status(policy)
 	c.setConditions(after, now)
 	urgent := policy.Status.Outcome != s.Outcome || policy.Status.ObservedGeneration != s.ObservedGeneration || policy.Status.ReadyNodes != s.ReadyNodes ||
 		!apiequality.Semantic.DeepEqual(policy.Status.Conditions, s.Conditions)

@@ -102,6 +102,10 @@ type NodePolicySpec struct {
 	// +kubebuilder:validation:MaxItems=16
 	Headroom []Headroom `json:"headroom,omitempty"`
 
+	// Forecast buys nodes for replicas that are foreseen. Unset means that nodes are not bought for forecasts.
+	// +optional
+	Forecast *NodeForecast `json:"forecast,omitempty"`
+
 	// Disruption bounds what may be done to nodes that work.
 	// +optional
 	Disruption NodeDisruption `json:"disruption,omitempty"`

@@ -53,6 +53,10 @@ type NodePolicyStatus struct {
 	// +optional
 	Upgrade *UpgradeStatus `json:"upgrade,omitempty"`
 
+	// Forecast is what is foreseen, nil when nothing is.
+	// +optional
+	Forecast *NodeForecastStatus `json:"forecast,omitempty"`
+
 	// Conditions are Ready (the policy is understood and its provider answers), RepairStopped (too many nodes are unhealthy) and
 	// Accepted (the provider accepts what is asked for).
 	// +optional

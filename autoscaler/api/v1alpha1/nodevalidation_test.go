@@ -40,6 +40,7 @@ spec:
   headroom:
   - {name: spare, pods: 3, requests: {cpu: 500m}, priorityClassName: high}
   - {name: share, percent: 10}
+  forecast: {horizon: 8m, maxGrowth: 50}
   disruption:
     consolidation: {when: EmptyOrUnderutilized, after: 5m, minimumSaving: 20}
     budgets:
@@ -88,6 +89,12 @@ func TestNodePolicies(t *testing.T) {
 		"unknown expander":                   {"expander: Priority", "expander: Random", "supported values"},
 		"headroom in pods and percent":       {"percent: 10", "percent: 10, pods: 1", "exactly one of pods and percent must be set"},
 		"headroom of nothing":                {"name: share, percent: 10", "name: share", "exactly one of pods and percent must be set"},
+		"a forecast with nothing said":       {"forecast: {horizon: 8m, maxGrowth: 50}", "forecast: {}", ""},
+		"a forecast of seconds":              {"horizon: 8m", "horizon: 5s", "horizon must be a duration from 30s to 1h"},
+		"a forecast of days":                 {"horizon: 8m", "horizon: 48h", "horizon must be a duration from 30s to 1h"},
+		"a forecast that is no time":         {"horizon: 8m", "horizon: soon", "spec.forecast.horizon"},
+		"a forecast of nothing more":         {"maxGrowth: 50", "maxGrowth: 0", "should be greater than or equal to 1"},
+		"a forecast of anything":             {"maxGrowth: 50", "maxGrowth: 1001", "should be less than or equal to 1000"},
 		"unknown consolidation":              {"when: EmptyOrUnderutilized", "when: Always", "supported values"},
 		"a saving of more than everything":   {"minimumSaving: 20", "minimumSaving: 101", "should be less than or equal to 100"},
 		"a negative wait":                    {"after: 5m", "after: -1s", "after must not be negative"},

@@ -5,8 +5,8 @@
 package v1alpha1
 
 import (
-	"k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
@@ -63,7 +63,7 @@ func (in *ClaimedOffer) DeepCopyInto(out *ClaimedOffer) {
 	out.PricePerHour = in.PricePerHour.DeepCopy()
 	if in.Allocatable != nil {
 		in, out := &in.Allocatable, &out.Allocatable
-		*out = make(v1.ResourceList, len(*in))
+		*out = make(corev1.ResourceList, len(*in))
 		for key, val := range *in {
 			(*out)[key] = val.DeepCopy()
 		}
@@ -85,7 +85,7 @@ func (in *Consolidation) DeepCopyInto(out *Consolidation) {
 	*out = *in
 	if in.After != nil {
 		in, out := &in.After, &out.After
-		*out = new(metav1.Duration)
+		*out = new(v1.Duration)
 		**out = **in
 	}
 	if in.MinimumSaving != nil {
@@ -110,21 +110,21 @@ func (in *ContainerSizeStatus) DeepCopyInto(out *ContainerSizeStatus) {
 	*out = *in
 	if in.Target != nil {
 		in, out := &in.Target, &out.Target
-		*out = make(v1.ResourceList, len(*in))
+		*out = make(corev1.ResourceList, len(*in))
 		for key, val := range *in {
 			(*out)[key] = val.DeepCopy()
 		}
 	}
 	if in.Limits != nil {
 		in, out := &in.Limits, &out.Limits
-		*out = make(v1.ResourceList, len(*in))
+		*out = make(corev1.ResourceList, len(*in))
 		for key, val := range *in {
 			(*out)[key] = val.DeepCopy()
 		}
 	}
 	if in.Startup != nil {
 		in, out := &in.Startup, &out.Startup
-		*out = make(v1.ResourceList, len(*in))
+		*out = make(corev1.ResourceList, len(*in))
 		for key, val := range *in {
 			(*out)[key] = val.DeepCopy()
 		}
@@ -138,21 +138,21 @@ func (in *ContainerSizeStatus) DeepCopyInto(out *ContainerSizeStatus) {
 	}
 	if in.LowerBound != nil {
 		in, out := &in.LowerBound, &out.LowerBound
-		*out = make(v1.ResourceList, len(*in))
+		*out = make(corev1.ResourceList, len(*in))
 		for key, val := range *in {
 			(*out)[key] = val.DeepCopy()
 		}
 	}
 	if in.UpperBound != nil {
 		in, out := &in.UpperBound, &out.UpperBound
-		*out = make(v1.ResourceList, len(*in))
+		*out = make(corev1.ResourceList, len(*in))
 		for key, val := range *in {
 			(*out)[key] = val.DeepCopy()
 		}
 	}
 	if in.Uncapped != nil {
 		in, out := &in.Uncapped, &out.Uncapped
-		*out = make(v1.ResourceList, len(*in))
+		*out = make(corev1.ResourceList, len(*in))
 		for key, val := range *in {
 			(*out)[key] = val.DeepCopy()
 		}
@@ -186,14 +186,14 @@ func (in *ContainerVerticalPolicy) DeepCopyInto(out *ContainerVerticalPolicy) {
 	}
 	if in.MinAllowed != nil {
 		in, out := &in.MinAllowed, &out.MinAllowed
-		*out = make(v1.ResourceList, len(*in))
+		*out = make(corev1.ResourceList, len(*in))
 		for key, val := range *in {
 			(*out)[key] = val.DeepCopy()
 		}
 	}
 	if in.MaxAllowed != nil {
 		in, out := &in.MaxAllowed, &out.MaxAllowed
-		*out = make(v1.ResourceList, len(*in))
+		*out = make(corev1.ResourceList, len(*in))
 		for key, val := range *in {
 			(*out)[key] = val.DeepCopy()
 		}
@@ -226,7 +226,7 @@ func (in *DisruptionBudget) DeepCopyInto(out *DisruptionBudget) {
 	}
 	if in.Duration != nil {
 		in, out := &in.Duration, &out.Duration
-		*out = new(metav1.Duration)
+		*out = new(v1.Duration)
 		**out = **in
 	}
 }
@@ -246,7 +246,7 @@ func (in *Fallback) DeepCopyInto(out *Fallback) {
 	*out = *in
 	if in.After != nil {
 		in, out := &in.After, &out.After
-		*out = new(metav1.Duration)
+		*out = new(v1.Duration)
 		**out = **in
 	}
 }
@@ -271,7 +271,7 @@ func (in *Headroom) DeepCopyInto(out *Headroom) {
 	}
 	if in.Requests != nil {
 		in, out := &in.Requests, &out.Requests
-		*out = make(v1.ResourceList, len(*in))
+		*out = make(corev1.ResourceList, len(*in))
 		for key, val := range *in {
 			(*out)[key] = val.DeepCopy()
 		}
@@ -434,14 +434,14 @@ func (in *NodeClaimSpec) DeepCopyInto(out *NodeClaimSpec) {
 	}
 	if in.Taints != nil {
 		in, out := &in.Taints, &out.Taints
-		*out = make([]v1.Taint, len(*in))
+		*out = make([]corev1.Taint, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
 	if in.StartupTaints != nil {
 		in, out := &in.StartupTaints, &out.StartupTaints
-		*out = make([]v1.Taint, len(*in))
+		*out = make([]corev1.Taint, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
@@ -480,7 +480,7 @@ func (in *NodeClaimStatus) DeepCopyInto(out *NodeClaimStatus) {
 	}
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
-		*out = make([]metav1.Condition, len(*in))
+		*out = make([]v1.Condition, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
@@ -510,7 +510,7 @@ func (in *NodeDisruption) DeepCopyInto(out *NodeDisruption) {
 	}
 	if in.TerminationGracePeriod != nil {
 		in, out := &in.TerminationGracePeriod, &out.TerminationGracePeriod
-		*out = new(metav1.Duration)
+		*out = new(v1.Duration)
 		**out = **in
 	}
 }
@@ -521,6 +521,54 @@ func (in *NodeDisruption) DeepCopy() *NodeDisruption {
 		return nil
 	}
 	out := new(NodeDisruption)
+	in.DeepCopyInto(out)
+	return out
+}
+
+// DeepCopyInto is an autogenerated deepcopy function, copying the receiver, writing into out. in must be non-nil.
+func (in *NodeForecast) DeepCopyInto(out *NodeForecast) {
+	*out = *in
+	if in.Horizon != nil {
+		in, out := &in.Horizon, &out.Horizon
+		*out = new(v1.Duration)
+		**out = **in
+	}
+	if in.MaxGrowth != nil {
+		in, out := &in.MaxGrowth, &out.MaxGrowth
+		*out = new(int32)
+		**out = **in
+	}
+}
+
+// DeepCopy is an autogenerated deepcopy function, copying the receiver, creating a new NodeForecast.
+func (in *NodeForecast) DeepCopy() *NodeForecast {
+	if in == nil {
+		return nil
+	}
+	out := new(NodeForecast)
+	in.DeepCopyInto(out)
+	return out
+}
+
+// DeepCopyInto is an autogenerated deepcopy function, copying the receiver, writing into out. in must be non-nil.
+func (in *NodeForecastStatus) DeepCopyInto(out *NodeForecastStatus) {
+	*out = *in
+	out.Horizon = in.Horizon
+	if in.Workloads != nil {
+		in, out := &in.Workloads, &out.Workloads
+		*out = make([]WorkloadForecast, len(*in))
+		for i := range *in {
+			(*in)[i].DeepCopyInto(&(*out)[i])
+		}
+	}
+}
+
+// DeepCopy is an autogenerated deepcopy function, copying the receiver, creating a new NodeForecastStatus.
+func (in *NodeForecastStatus) DeepCopy() *NodeForecastStatus {
+	if in == nil {
+		return nil
+	}
+	out := new(NodeForecastStatus)
 	in.DeepCopyInto(out)
 	return out
 }
@@ -626,7 +674,7 @@ func (in *NodePolicySpec) DeepCopyInto(out *NodePolicySpec) {
 	in.Template.DeepCopyInto(&out.Template)
 	if in.Requirements != nil {
 		in, out := &in.Requirements, &out.Requirements
-		*out = make([]v1.NodeSelectorRequirement, len(*in))
+		*out = make([]corev1.NodeSelectorRequirement, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
@@ -649,6 +697,11 @@ func (in *NodePolicySpec) DeepCopyInto(out *NodePolicySpec) {
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
+	}
+	if in.Forecast != nil {
+		in, out := &in.Forecast, &out.Forecast
+		*out = new(NodeForecast)
+		(*in).DeepCopyInto(*out)
 	}
 	in.Disruption.DeepCopyInto(&out.Disruption)
 	if in.Repair != nil {
@@ -698,9 +751,14 @@ func (in *NodePolicyStatus) DeepCopyInto(out *NodePolicyStatus) {
 		*out = new(UpgradeStatus)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.Forecast != nil {
+		in, out := &in.Forecast, &out.Forecast
+		*out = new(NodeForecastStatus)
+		(*in).DeepCopyInto(*out)
+	}
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
-		*out = make([]metav1.Condition, len(*in))
+		*out = make([]v1.Condition, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
@@ -729,7 +787,7 @@ func (in *NodeRepair) DeepCopyInto(out *NodeRepair) {
 	}
 	if in.BootTimeout != nil {
 		in, out := &in.BootTimeout, &out.BootTimeout
-		*out = new(metav1.Duration)
+		*out = new(v1.Duration)
 		**out = **in
 	}
 	if in.MaxUnhealthy != nil {
@@ -744,7 +802,7 @@ func (in *NodeRepair) DeepCopyInto(out *NodeRepair) {
 	}
 	if in.StepTimeout != nil {
 		in, out := &in.StepTimeout, &out.StepTimeout
-		*out = new(metav1.Duration)
+		*out = new(v1.Duration)
 		**out = **in
 	}
 }
@@ -778,14 +836,14 @@ func (in *NodeTemplate) DeepCopyInto(out *NodeTemplate) {
 	}
 	if in.Taints != nil {
 		in, out := &in.Taints, &out.Taints
-		*out = make([]v1.Taint, len(*in))
+		*out = make([]corev1.Taint, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
 	if in.StartupTaints != nil {
 		in, out := &in.StartupTaints, &out.StartupTaints
-		*out = make([]v1.Taint, len(*in))
+		*out = make([]corev1.Taint, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
@@ -822,7 +880,7 @@ func (in *NodeUpgrade) DeepCopyInto(out *NodeUpgrade) {
 	}
 	if in.SoakTime != nil {
 		in, out := &in.SoakTime, &out.SoakTime
-		*out = new(metav1.Duration)
+		*out = new(v1.Duration)
 		**out = **in
 	}
 }
@@ -873,7 +931,7 @@ func (in *ObjectiveStatus) DeepCopyInto(out *ObjectiveStatus) {
 	out.Target = in.Target.DeepCopy()
 	if in.Age != nil {
 		in, out := &in.Age, &out.Age
-		*out = new(metav1.Duration)
+		*out = new(v1.Duration)
 		**out = **in
 	}
 	if in.Replicas != nil {
@@ -898,7 +956,7 @@ func (in *OfferPriority) DeepCopyInto(out *OfferPriority) {
 	*out = *in
 	if in.Requirements != nil {
 		in, out := &in.Requirements, &out.Requirements
-		*out = make([]v1.NodeSelectorRequirement, len(*in))
+		*out = make([]corev1.NodeSelectorRequirement, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
@@ -976,12 +1034,12 @@ func (in *RecreatePolicy) DeepCopyInto(out *RecreatePolicy) {
 	}
 	if in.Interval != nil {
 		in, out := &in.Interval, &out.Interval
-		*out = new(metav1.Duration)
+		*out = new(v1.Duration)
 		**out = **in
 	}
 	if in.MinAge != nil {
 		in, out := &in.MinAge, &out.MinAge
-		*out = new(metav1.Duration)
+		*out = new(v1.Duration)
 		**out = **in
 	}
 }
@@ -1070,7 +1128,7 @@ func (in *ResourceObjective) DeepCopyInto(out *ResourceObjective) {
 	}
 	if in.Window != nil {
 		in, out := &in.Window, &out.Window
-		*out = new(metav1.Duration)
+		*out = new(v1.Duration)
 		**out = **in
 	}
 }
@@ -1090,7 +1148,7 @@ func (in *RollbackPolicy) DeepCopyInto(out *RollbackPolicy) {
 	*out = *in
 	if in.Window != nil {
 		in, out := &in.Window, &out.Window
-		*out = new(metav1.Duration)
+		*out = new(v1.Duration)
 		**out = **in
 	}
 	if in.Health != nil {
@@ -1175,7 +1233,7 @@ func (in *StartupBoost) DeepCopyInto(out *StartupBoost) {
 	}
 	if in.Duration != nil {
 		in, out := &in.Duration, &out.Duration
-		*out = new(metav1.Duration)
+		*out = new(v1.Duration)
 		**out = **in
 	}
 }
@@ -1210,7 +1268,7 @@ func (in *UnhealthyCondition) DeepCopyInto(out *UnhealthyCondition) {
 	*out = *in
 	if in.Statuses != nil {
 		in, out := &in.Statuses, &out.Statuses
-		*out = make([]v1.ConditionStatus, len(*in))
+		*out = make([]corev1.ConditionStatus, len(*in))
 		copy(*out, *in)
 	}
 }
@@ -1274,7 +1332,7 @@ func (in *VerticalPolicy) DeepCopyInto(out *VerticalPolicy) {
 	*out = *in
 	if in.History != nil {
 		in, out := &in.History, &out.History
-		*out = new(metav1.Duration)
+		*out = new(v1.Duration)
 		**out = **in
 	}
 	if in.Containers != nil {
@@ -1480,7 +1538,7 @@ func (in *WorkloadAutoscalerStatus) DeepCopyInto(out *WorkloadAutoscalerStatus) 
 	}
 	if in.Conditions != nil {
 		in, out := &in.Conditions, &out.Conditions
-		*out = make([]metav1.Condition, len(*in))
+		*out = make([]v1.Condition, len(*in))
 		for i := range *in {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
@@ -1493,6 +1551,22 @@ func (in *WorkloadAutoscalerStatus) DeepCopy() *WorkloadAutoscalerStatus {
 		return nil
 	}
 	out := new(WorkloadAutoscalerStatus)
+	in.DeepCopyInto(out)
+	return out
+}
+
+// DeepCopyInto is an autogenerated deepcopy function, copying the receiver, writing into out. in must be non-nil.
+func (in *WorkloadForecast) DeepCopyInto(out *WorkloadForecast) {
+	*out = *in
+	in.Until.DeepCopyInto(&out.Until)
+}
+
+// DeepCopy is an autogenerated deepcopy function, copying the receiver, creating a new WorkloadForecast.
+func (in *WorkloadForecast) DeepCopy() *WorkloadForecast {
+	if in == nil {
+		return nil
+	}
+	out := new(WorkloadForecast)
 	in.DeepCopyInto(out)
 	return out
 }
