@@ -57,7 +57,7 @@ func Predict(in Input) Forecast {
 		return none("the newest sample is %s old", time.Duration(age)*h.step)
 	}
 	horizon := min(in.Horizon, MaxHorizon)
-	steps := int64((horizon + h.step - 1) / h.step)
+	steps := int64((horizon+h.step-1)/h.step) + 1 // one more, since the median of three is a step late
 	best, skill, why := choose(h, steps)
 	if best == nil {
 		return none("%s", why)
@@ -110,7 +110,7 @@ func choose(h *History, steps int64) (*model, Skill, string) {
 				why = "what is asked for has hardly grown lately"
 			}
 			continue
-		case s.Ratio() > maxRatio || m.reach == day && m.worseLately(h, steps):
+		case s.Ratio() > maxRatio || m.name != Trend && m.worseLately(h, steps):
 			if best == nil {
 				why = fmt.Sprintf("no model was much better lately than that all stays as it is: %s was off by %.2g replicas, that by %.2g", m.name, s.Error, s.Reference)
 			}

@@ -14,7 +14,7 @@ const step = 30 * time.Second
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// record is a history up to noon of what a function of the time says; it leaves out what is negative.
+// record is a history up to noon of what a function of the time says, rounded up; it leaves out what is negative.
 func record(reach time.Duration, wanted func(at time.Time) float64) *History {
 	h := NewHistory(step, int((8*day+2*time.Hour)/step))
 	for at := noon.Add(-reach); !at.After(noon); at = at.Add(step) {
@@ -45,14 +45,14 @@ func TestWhatIsForeseen(t *testing.T) {
 		"an empty history":             {history: NewHistory(step, 10), want: 20, reason: "there is no history"},
 		"always the same":              {history: record(2*time.Hour, func(time.Time) float64 { return 20 }), want: 20, reason: "hardly grown"},
 		"a minute of history":          {history: record(time.Minute, func(time.Time) float64 { return 20 }), want: 20, reason: "too short"},
-		"a replica a minute":           {history: record(time.Hour, func(at time.Time) float64 { return max(0, 20-before(at)) }), model: Trend, want: 25, reason: "Trend foresees 25"},
+		"a replica a minute":           {history: record(time.Hour, func(at time.Time) float64 { return max(0, 20-before(at)) }), model: Trend, want: 26, reason: "Trend foresees 26"},
 		"falling":                      {history: record(time.Hour, func(at time.Time) float64 { return 20 + before(at) }), want: 20, reason: "hardly grown"},
 		"grown and come to rest":       {history: record(time.Hour, func(at time.Time) float64 { return min(20, 60-before(at)) }), want: 20},
 		"old":                          {history: record(time.Hour, func(at time.Time) float64 { return keep(before(at) > 2, 60-before(at)) }), want: 20, reason: "the newest sample is"},
 		"from the future":              {history: record(time.Hour, func(at time.Time) float64 { return 60 - before(at) }), edit: func(in *Input) { in.Now = noon.Add(-time.Hour) }, want: 20, reason: "the newest sample is"},
 		"full of holes":                {history: record(time.Hour, func(at time.Time) float64 { return keep(at.Minute()%3 == 0, 60-before(at)) }), want: 20, reason: "too short"},
 		"one sample of ten is missing": {history: record(time.Hour, func(at time.Time) float64 { return keep(at.Unix()/30%10 != 0, 20+20-before(at)/3) }), edit: func(in *Input) { in.Desired = 40 }, model: Trend, want: 42},
-		"one sample of ten is absurd":  {history: record(time.Hour, func(at time.Time) float64 { return pick(at.Unix()/30%10 == 0, 5000, 100-before(at)) }), edit: func(in *Input) { in.Desired = 100 }, model: Trend, want: 105},
+		"one sample of ten is absurd":  {history: record(time.Hour, func(at time.Time) float64 { return pick(at.Unix()/30%10 == 0, 5000, 100-before(at)) }), edit: func(in *Input) { in.Desired = 100 }, model: Trend, want: 106},
 		"up to the maximum":            {history: record(time.Hour, func(at time.Time) float64 { return 40 - before(at)*0.6 }), edit: func(in *Input) { in.Desired, in.Max = 40, 41 }, model: Trend, want: 41, reason: "(the maximum; more without it)"},
 		"a maximum below":              {history: record(time.Hour, func(at time.Time) float64 { return 60 - before(at) }), edit: func(in *Input) { in.Desired, in.Max = 60, 5 }, model: Trend, want: 60},
 		"up to twice as many":          {history: record(time.Hour, func(at time.Time) float64 { return 600 - 10*before(at) }), edit: func(in *Input) { in.Desired = 5 }, model: Trend, want: 10, reason: "2 times what is asked for now"},

@@ -40,8 +40,8 @@ type model struct {
 func models() []model {
 	return []model{
 		{Trend, 20, 30 * time.Minute, trend},
-		{Daily, 96, day, season(day)},
-		{Weekly, 96, day, season(7 * day)},
+		{Daily, 96, day + time.Hour, season(day)},
+		{Weekly, 96, day + time.Hour, season(7 * day)},
 	}
 }
 

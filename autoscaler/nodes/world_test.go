@@ -225,6 +225,10 @@ func TestConfigErrorsNameTheField(t *testing.T) {
 		"workers":               func(c *Config) { c.Workers = 0 },
 		"maxStaleness":          func(c *Config) { c.MaxStaleness = 0 },
 		"consolidation.horizon": func(c *Config) { c.Consolidation.Horizon.Duration = 0 },
+		"forecast.interval":     func(c *Config) { c.Forecast.Interval = 0 },
+		"forecast.history":      func(c *Config) { c.Forecast.History = 0 },
+		"forecast.maxWorkloads": func(c *Config) { c.Forecast.MaxWorkloads = 0 },
+		"forecast.bootTime":     func(c *Config) { c.Forecast.BootTime = 0 },
 	} {
 		cfg := DefaultConfig()
 		edit(&cfg)
