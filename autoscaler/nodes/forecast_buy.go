@@ -35,9 +35,9 @@ func (c *Controller) withForecasts(do func()) {
 }
 
 // buyAhead buys for what is foreseen, once nothing has to be bought for anybody else: a plan of its own, after the others' and among the
-// offers of policies that want forecasts. While somebody waits because a limit is reached, nothing is taken from it.
+// offers of policies that want forecasts. While somebody waits because a limit is reached, or has just come, nothing is taken from it.
 func (c *Controller) buyAhead(ctx context.Context, others *cluster.Plan, now time.Time) {
-	if len(c.ahead.demand) == 0 || len(others.Create) > 0 || now.Before(c.ahead.retryAt) || limited(others) {
+	if len(c.ahead.demand) == 0 || len(others.Create) > 0 || len(c.world.unjudged) > 0 || now.Before(c.ahead.retryAt) || limited(others) {
 		return
 	}
 	var offers []cluster.Offer
