@@ -286,7 +286,7 @@ func TestManyMachinesWithoutClaimsAreLeftAlone(t *testing.T) {
 	}
 	assert.Len(t, w.cloud.machines, w.config.MaxOrphans+1)
 	require.Len(t, swept.Astray, 1)
-	assert.Contains(t, swept.Astray[0], "11 machines have no claim")
+	assert.Contains(t, swept.Astray[0].Message, "11 machines have no claim")
 }
 
 func TestAProviderThatForgetsAMachineIsNotBelievedWhileItsNodeIsReady(t *testing.T) {

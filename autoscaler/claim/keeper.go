@@ -47,6 +47,7 @@ type Keeper struct {
 	boots   map[string]bootTimeout
 	told    map[string]bool      // policies, and whether they were told of a refusal
 	gone    map[string]time.Time // what Sweep found without its counterpart, and since when
+	astray  []Astray             // what it left alone when it asked providers last
 	listed  time.Time            // when providers were asked for their machines
 }
 

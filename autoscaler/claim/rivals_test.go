@@ -139,3 +139,27 @@ func TestTwoLeadersDoNotBuyTheSameUnderTwoPolicies(t *testing.T) {
 		assert.Len(t, claims.Items, 2*won)
 	}
 }
+
+// What was remembered of policies goes with them.
+func TestPoliciesThatAreGoneAreForgotten(t *testing.T) {
+	t.Parallel()
+	kube := rivals(t, interceptor.Funcs{}, named("a"), named("b"))
+	k := leaderOn(kube)
+	for _, name := range []string{"a", "b"} {
+		order := orderOf(t, kube, name)
+		order.Known = nil
+		_, err := k.Buy(t.Context(), order)
+		require.NoError(t, err)
+	}
+	_, err := k.Sweep(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 2, k.PoliciesRemembered())
+	gone := named("a")
+	require.NoError(t, kube.Get(t.Context(), client.ObjectKey{Name: "a"}, gone))
+	gone.Finalizers = nil
+	require.NoError(t, kube.Update(t.Context(), gone))
+	require.NoError(t, kube.Delete(t.Context(), gone))
+	_, err = k.Sweep(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 1, k.PoliciesRemembered())
+}

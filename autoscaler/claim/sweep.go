@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -25,8 +26,16 @@ type Swept struct {
 	Orphans, Lost, Nodes int
 	// Given are claims of policies that are being deleted, whose deletion was begun.
 	Given int
-	// Astray says what was found out of order and left alone, and why.
-	Astray []string
+	// Astray says what was found out of order and left alone, and why. Providers are not asked each time: what was found last with
+	// their machines is said until they are.
+	Astray []Astray
+}
+
+// Astray is something out of order that nobody is sure enough about to act.
+type Astray struct {
+	// Provider is empty when it is no provider's.
+	Provider string
+	Message  string
 }
 
 // Sweep puts in order what a crash, a second leader or a provider has left behind: reservations without claims, policies that are
@@ -51,15 +60,19 @@ func (k *Keeper) Sweep(ctx context.Context) (Swept, error) {
 		}
 	}
 	k.homeless(policies.Items, claims, &s)
-	if k.machinesDue() {
+	if !k.machinesDue() {
+		s.Astray = append(s.Astray, k.leftAlone(nil)...)
+	} else {
+		before := len(s.Astray)
 		machines, complete, err := k.machines(ctx)
 		failures = append(failures, err)
 		failures = append(failures, k.sweepMachines(ctx, machines, claims, &s))
 		if complete {
 			failures = append(failures, k.sweepNodes(ctx, machines, claims, &s))
 		}
+		k.leftAlone(append([]Astray{}, s.Astray[before:]...))
 	}
-	k.prune(claims)
+	k.prune(policies.Items, claims)
 	for what, n := range map[string]int{"ReservationSettled": s.Settled, "ReservationReleased": s.Released, "Orphan": s.Orphans, "MachineGone": s.Lost, "Node": s.Nodes, "PolicyDeleted": s.Given} {
 		k.deps.Metrics.swept.WithLabelValues(what).Add(float64(n))
 	}
@@ -157,7 +170,7 @@ func (k *Keeper) homeless(policies []v1alpha1.NodePolicy, claims []*v1alpha1.Nod
 	for _, c := range claims {
 		if !slices.ContainsFunc(policies, func(p v1alpha1.NodePolicy) bool { return p.Name == c.Spec.Policy }) {
 			if n++; n <= 10 {
-				s.Astray = append(s.Astray, fmt.Sprintf("claim %s: its NodePolicy %s is gone; it is kept until it is deleted", c.Name, c.Spec.Policy))
+				s.Astray = append(s.Astray, Astray{c.Spec.Provider, fmt.Sprintf("claim %s: its NodePolicy %s is gone; it is kept until it is deleted", c.Name, c.Spec.Policy)})
 			}
 		}
 	}
@@ -214,11 +227,11 @@ func (k *Keeper) sweepMachines(ctx context.Context, machines map[string][]provid
 		k.deps.Metrics.lost.WithLabelValues(name, "machines without claim").Set(float64(len(orphans)))
 		k.deps.Metrics.lost.WithLabelValues(name, "claims without machine").Set(float64(len(lost)))
 		if len(orphans) > k.cfg.MaxOrphans {
-			s.Astray = append(s.Astray, fmt.Sprintf("provider %s: %d machines have no claim: so many are left alone", name, len(orphans)))
+			s.Astray = append(s.Astray, Astray{name, fmt.Sprintf("provider %s: %d machines have no claim: so many are left alone", name, len(orphans))})
 			orphans = nil
 		}
 		if len(lost) > k.cfg.MaxOrphans {
-			s.Astray = append(s.Astray, fmt.Sprintf("provider %s: it does not list the machines of %d claims: so many are left alone", name, len(lost)))
+			s.Astray = append(s.Astray, Astray{name, fmt.Sprintf("provider %s: it does not list the machines of %d claims: so many are left alone", name, len(lost))})
 			lost = nil
 		}
 		for _, m := range orphans {
@@ -256,7 +269,7 @@ func (k *Keeper) orphan(ctx context.Context, p provider.Provider, m provider.Mac
 			return fmt.Errorf("sweep: list the pods of node %s: %w", node.Name, err)
 		}
 		if i := slices.IndexFunc(pods.Items, func(p corev1.Pod) bool { return movable(&p) }); i >= 0 {
-			s.Astray = append(s.Astray, fmt.Sprintf("machine %s (node %s): its claim %s is gone, and pod %s/%s runs on it: it is left alone", m.ID, node.Name, m.Claim, pods.Items[i].Namespace, pods.Items[i].Name))
+			s.Astray = append(s.Astray, Astray{p.Name(), fmt.Sprintf("machine %s (node %s): its claim %s is gone, and pod %s/%s runs on it: it is left alone", m.ID, node.Name, m.Claim, pods.Items[i].Namespace, pods.Items[i].Name)})
 			return nil
 		}
 	}
@@ -321,7 +334,7 @@ func (k *Keeper) lose(ctx context.Context, p provider.Provider, c *v1alpha1.Node
 		return err
 	}
 	if node != nil && nodeCondition(node, corev1.NodeReady) == corev1.ConditionTrue {
-		s.Astray = append(s.Astray, fmt.Sprintf("claim %s: provider %s does not know its machine, but node %s is ready: it is left alone", c.Name, p.Name(), node.Name))
+		s.Astray = append(s.Astray, Astray{p.Name(), fmt.Sprintf("claim %s: provider %s does not know its machine, but node %s is ready: it is left alone", c.Name, p.Name(), node.Name)})
 		k.seen(key)
 		return nil
 	}
@@ -436,8 +449,22 @@ func (k *Keeper) machinesDue() bool {
 	return true
 }
 
+// leftAlone keeps what was found astray with machines, or says what was found last.
+func (k *Keeper) leftAlone(found []Astray) []Astray {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if found != nil {
+		k.astray = found
+	}
+	return k.astray
+}
+
 // prune forgets what is no more.
-func (k *Keeper) prune(claims []*v1alpha1.NodeClaim) {
+func (k *Keeper) prune(policies []v1alpha1.NodePolicy, claims []*v1alpha1.NodeClaim) {
+	named := make(map[string]struct{}, len(policies))
+	for i := range policies {
+		named[policies[i].Name] = struct{}{}
+	}
 	present := make(map[string]struct{}, len(claims))
 	for _, c := range claims {
 		present[c.Name] = struct{}{}
@@ -450,6 +477,8 @@ func (k *Keeper) prune(claims []*v1alpha1.NodeClaim) {
 			delete(k.tries, name)
 		}
 	}
+	maps.DeleteFunc(k.told, func(policy string, _ bool) bool { _, ok := named[policy]; return !ok })
+	maps.DeleteFunc(k.boots, func(policy string, _ bootTimeout) bool { _, ok := named[policy]; return !ok })
 	for key, first := range k.gone {
 		if now.Sub(first) > 10*time.Duration(k.cfg.OrphanTimeout) {
 			delete(k.gone, key)
