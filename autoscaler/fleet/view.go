@@ -9,7 +9,8 @@ import "time"
 type View struct {
 	// Time is when it was made.
 	Time time.Time `json:"time"`
-	// Cost is money per hour over all nodes, LowerBound the price that no set of nodes for the same pods can be below.
+	// Cost is money per hour over all nodes, LowerBound the price that no set of nodes for the same pods can be below,
+	// the nodes included that there were already. It is 0 while it is not known for the fleet of that cost.
 	Cost       float64 `json:"cost"`
 	LowerBound float64 `json:"lowerBound"`
 	// PlanSeconds is how long the newest plan took.

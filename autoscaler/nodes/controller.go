@@ -309,8 +309,12 @@ func (c *Controller) hold() string {
 func (c *Controller) sweep(ctx context.Context) {
 	for {
 		if c.leads() {
-			if _, err := c.deps.Keeper.Sweep(ctx); err != nil && ctx.Err() == nil {
+			swept, err := c.deps.Keeper.Sweep(ctx)
+			if err != nil && ctx.Err() == nil {
 				c.deps.Logger.Warn("cannot sweep node claims", "err", err)
+			}
+			if err == nil {
+				c.post(ctx, func() { c.tell.strays(c, swept.Astray) })
 			}
 		}
 		select {

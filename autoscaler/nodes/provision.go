@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -25,6 +26,8 @@ const (
 	replan = 10 * time.Second
 	// recount is how often the lower bound is computed when nothing asks for a plan.
 	recount = 30 * time.Second
+	// recountChanged is how often it is computed while the fleet is another one than it was computed with.
+	recountChanged = 5 * time.Second
 )
 
 // provisioning is what the newest plans have said.
@@ -34,7 +37,10 @@ type provisioning struct {
 	// planned is when the plan was made, bounded when the lower bound was.
 	planned, bounded time.Time
 	seconds          float64
-	bound            float64
+	// bound is the lower bound, and boundOf the price of the fleet that it was computed with, what was planned then included. It says
+	// nothing of any other fleet, and outdated says that there is another one by now.
+	bound, boundOf float64
+	outdated       bool
 	// places are the nodes that pods are going to.
 	places map[types.NamespacedName]string
 	// grew is when nodes were bought for pods, by policy.
@@ -60,14 +66,14 @@ func (c *Controller) provision(ctx context.Context) {
 	c.settle()
 	state := c.world.state
 	state.SetTime(now)
-	bound := now.Sub(c.round.bounded) >= recount
+	bound := c.recountDue(now)
 	started := time.Now()
 	result := state.Plan(cluster.Options{MaxNodes: c.cfg.MaxNodesPerPlan, SkipBound: !bound})
 	c.round.seconds = time.Since(started).Seconds()
 	c.deps.Metrics.planSeconds.Observe(c.round.seconds)
 	c.round.plan, c.round.planned = result, now
 	if bound {
-		c.round.bounded, c.round.bound = now, result.Cost.LowerBound
+		c.round.bounded, c.round.bound, c.round.boundOf = now, result.Cost.LowerBound, result.Cost.After
 	}
 	c.round.places = placesOf(&result)
 	for name, nodes := range byPolicy(result.Create) {
@@ -79,6 +85,21 @@ func (c *Controller) provision(ctx context.Context) {
 		c.batch.note(now) // there is more to buy
 	}
 	c.recommend(now)
+}
+
+// recountDue reports whether the lower bound is to be computed anew.
+func (c *Controller) recountDue(now time.Time) bool {
+	age := now.Sub(c.round.bounded)
+	return age >= recount || c.round.outdated && age >= recountChanged
+}
+
+// boundFor is the lower bound beside a fleet of a price, false when it was computed with another fleet.
+func (r *provisioning) boundFor(cost float64, nodes int) (bound float64, known bool) {
+	// Prices of claims are rounded up to a millionth.
+	if math.Abs(cost-r.boundOf) > 1e-6*float64(nodes+1) {
+		return 0, false
+	}
+	return r.bound, true
 }
 
 // recommend says what policies would buy that only recommend, for the pods that are left.

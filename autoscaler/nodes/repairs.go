@@ -48,7 +48,7 @@ func (c *Controller) repair(ctx context.Context, now time.Time) {
 		c.tell.repaired(c, policy, a)
 		switch {
 		case a.Step == v1alpha1.RepairReboot && a.Drain:
-			c.emptyFirst(ctx, noted, a, now)
+			c.emptyFirst(ctx, policy, noted, a, now)
 		case a.Step != v1alpha1.RepairReplace:
 			c.mend(ctx, noted, a.Step)
 		case a.Way == repair.Delete:
@@ -103,7 +103,7 @@ const rebootAfter = 2 * time.Minute
 
 // emptyFirst has a node drained, as far as its pods have room elsewhere, before it is rebooted. It comes back afterwards, so nothing is
 // bought for it.
-func (c *Controller) emptyFirst(ctx context.Context, k *v1alpha1.NodeClaim, a *repair.Action, now time.Time) {
+func (c *Controller) emptyFirst(ctx context.Context, policy *v1alpha1.NodePolicy, k *v1alpha1.NodeClaim, a *repair.Action, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	noted, err := c.deps.Keeper.Disrupt(ctx, k, v1alpha1.ClaimDisruption{Reason: v1alpha1.DisruptUnhealthy, Message: a.Message, At: metav1.NewTime(now)})
@@ -112,6 +112,16 @@ func (c *Controller) emptyFirst(ctx context.Context, k *v1alpha1.NodeClaim, a *r
 		return
 	}
 	c.world.setClaim(noted, now)
+	c.settle()
+	m := &disruption.Move{Reason: v1alpha1.DisruptUnhealthy, Policy: policy.Name, Remove: []string{a.Node}}
+	if why := c.crowded(ctx, policy, m, now); why != "" {
+		c.takeBack(ctx, []string{k.Name}, why, now)
+		if k = c.world.claims[k.Name]; k != nil && k.Status.Disruption == nil {
+			// The step was not taken, so it does not count as one that did not help.
+			c.edit(ctx, k, now, func(s *v1alpha1.NodeClaimStatus) { s.Repairs = s.Repairs[:max(0, len(s.Repairs)-1)] })
+		}
+		return
+	}
 	if err := c.deps.Drainer.Cordon(ctx, c.world.nodes[a.Node], v1alpha1.DisruptUnhealthy); err != nil {
 		c.couldNot(err, "keep pods off a node", a.Node)
 	}

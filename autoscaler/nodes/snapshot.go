@@ -31,7 +31,7 @@ type fleetCount struct {
 
 // snapshot makes the View, and counts the nodes of each policy on the way.
 func (c *Controller) snapshot(now time.Time) (*View, map[string]*fleetCount) {
-	v := &View{Time: now, PlanSeconds: c.round.seconds, LowerBound: c.round.bound, Policies: []PolicyView{}, Nodes: []NodeView{}, Moves: []MoveView{}, Pending: []PodView{}}
+	v := &View{Time: now, PlanSeconds: c.round.seconds, Policies: []PolicyView{}, Nodes: []NodeView{}, Moves: []MoveView{}, Pending: []PodView{}}
 	counts := map[string]*fleetCount{}
 	for name := range c.world.policies {
 		counts[name] = &fleetCount{unhealthy: c.health.last.Unhealthy[name]}
@@ -53,6 +53,9 @@ func (c *Controller) snapshot(now time.Time) (*View, map[string]*fleetCount) {
 		}
 	}
 	c.showUnplanned(v, counts)
+	known := false
+	v.LowerBound, known = c.round.boundFor(v.Cost, len(v.Nodes))
+	c.round.outdated = !known
 	c.showForeign(v)
 	for _, name := range slices.Sorted(maps.Keys(c.world.policies)) {
 		p, k := c.world.policies[name], counts[name]

@@ -54,7 +54,7 @@ func (c *Controller) report(ctx context.Context, now time.Time) {
 		c.writeStatus(ctx, policy, counts[name], now)
 	}
 	c.writeStays(ctx, v, now)
-	if pendingPods := len(c.world.pending) > 0; pendingPods && now.Sub(c.round.planned) >= replan || now.Sub(c.round.planned) >= recount || c.retryDue(now) {
+	if pendingPods := len(c.world.pending) > 0; pendingPods && now.Sub(c.round.planned) >= replan || now.Sub(c.round.planned) >= recount || c.round.outdated && c.recountDue(now) || c.retryDue(now) {
 		c.batch.note(now.Add(-c.batch.idle))
 	}
 }
@@ -91,7 +91,9 @@ func (c *Controller) writeStatus(ctx context.Context, policy *v1alpha1.NodePolic
 	if !urgent && now.Sub(t.writtenAt) < time.Duration(c.cfg.StatusInterval) {
 		return
 	}
-	if bound := quantity(c.round.bound); s.LowerBound == nil || s.LowerBound.Cmp(bound) != 0 {
+	if bound := quantity(c.round.bound); c.round.outdated {
+		s.LowerBound = nil // of another fleet than the one that the rest is about
+	} else if s.LowerBound == nil || s.LowerBound.Cmp(bound) != 0 {
 		s.LowerBound = &bound
 	}
 	if apiequality.Semantic.DeepEqual(policy.Status, after.Status) {
@@ -131,7 +133,13 @@ func (c *Controller) setConditions(p *v1alpha1.NodePolicy, now time.Time) {
 	if stops := c.health.stopped(p.Name); len(stops) > 0 {
 		stopped.Status, stopped.Reason, stopped.Message = metav1.ConditionTrue, "Storm", stops[0].Message
 	}
-	for _, cond := range []metav1.Condition{ready, stopped} {
+	conditions := []metav1.Condition{ready, stopped}
+	if astray := c.tell.astrayCondition(p.Spec.Provider.Name); astray != nil {
+		conditions = append(conditions, *astray)
+	} else {
+		meta.RemoveStatusCondition(&p.Status.Conditions, conditionAstray)
+	}
+	for _, cond := range conditions {
 		cond.ObservedGeneration, cond.LastTransitionTime = p.Generation, metav1.NewTime(now)
 		meta.SetStatusCondition(&p.Status.Conditions, cond)
 	}

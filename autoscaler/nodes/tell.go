@@ -28,6 +28,8 @@ type teller struct {
 	policies map[string]*telling
 	// stays are the codes that claims were told last.
 	stays map[string]string
+	// astray is what the last sweep left alone, by provider.
+	astray map[string][]string
 }
 
 // telling is what one policy has to tell.
@@ -228,13 +230,14 @@ func (t *teller) recommendRepair(policy *v1alpha1.NodePolicy, a *repair.Action) 
 // record puts together what is told of a policy now.
 func (c *Controller) record(policy *v1alpha1.NodePolicy, fleet *fleetCount, now time.Time) decision.Record {
 	p := c.tell.of(policy.Name)
+	bound, _ := c.round.boundFor(c.round.plan.Cost.After, len(c.world.nodes))
 	r := decision.Record{
 		Name: policy.Name, Mode: string(cmp.Or(policy.Spec.Mode, v1alpha1.Recommend)), Time: now, Direction: decision.Nodes,
 		Target:  decision.Target{APIVersion: v1alpha1.GroupVersion().String(), Kind: "NodePolicy", Name: policy.Name},
 		Outcome: cmp.Or(p.outcome, decision.Unchanged), Code: cmp.Or(p.code, "Fits"), Reason: p.reason, NodeActions: p.actions,
 		CurrentReplicas: int32(fleet.nodes), ReadyReplicas: int32(fleet.ready), DesiredReplicas: int32(fleet.nodes), RecommendedReplicas: int32(fleet.nodes),
 		Objectives: []decision.Objective{}, Verdicts: []decision.Verdict{},
-		NodeCost: &decision.NodeCost{Before: c.round.plan.Cost.Before, After: c.round.plan.Cost.After, LowerBound: c.round.bound},
+		NodeCost: &decision.NodeCost{Before: c.round.plan.Cost.Before, After: c.round.plan.Cost.After, LowerBound: bound},
 	}
 	p.outcome, p.code, p.reason, p.actions = "", "", "", nil
 	if len(r.NodeActions) > maxActionsTold {
@@ -255,6 +258,8 @@ func (c *Controller) unchanged(policy *v1alpha1.NodePolicy, r *decision.Record) 
 		r.Outcome, r.Code, r.Reason = decision.Observed, "Observe", "The policy's mode is Observe: nothing is planned"
 	case len(c.health.stopped(policy.Name)) > 0:
 		r.Outcome, r.Code, r.Reason = decision.Held, "RepairStopped", "Held: "+c.health.stopped(policy.Name)[0].Message
+	case len(c.tell.astray[policy.Spec.Provider.Name]) > 0:
+		r.Outcome, r.Code, r.Reason = decision.Held, "Astray", "Held: "+astrayText(c.tell.astray[policy.Spec.Provider.Name])
 	case page != nil && page.err != nil:
 		r.Outcome, r.Code, r.Reason = decision.Failed, "Provider", fmt.Sprintf("Failed to learn what provider %s sells: %v", policy.Spec.Provider.Name, page.err)
 	case len(c.round.recommended[policy.Name]) > 0:

@@ -154,7 +154,7 @@ func (w *world) apply(e event, now time.Time) change {
 		w.applyTarget("Deployment", o, o.Spec.Replicas, &o.Spec.Template, e.deleted)
 		return look
 	case *appsv1.StatefulSet:
-		w.applyOwner(e, owner{uid: o.UID, ready: int(o.Status.Replicas)})
+		w.applyOwner(e, owner{uid: o.UID, ready: int(o.Status.ReadyReplicas)})
 		w.applyTarget("StatefulSet", o, o.Spec.Replicas, &o.Spec.Template, e.deleted)
 		if t := w.targets[targetKey{"StatefulSet", client.ObjectKeyFromObject(o)}]; t != nil {
 			for i := range o.Spec.VolumeClaimTemplates {

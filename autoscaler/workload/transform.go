@@ -162,7 +162,7 @@ func slimDeployment(d *appsv1.Deployment) {
 func slimStatefulSet(s *appsv1.StatefulSet) {
 	s.Spec = appsv1.StatefulSetSpec{Replicas: s.Spec.Replicas, Selector: s.Spec.Selector, UpdateStrategy: s.Spec.UpdateStrategy, Template: slimTemplate(&s.Spec.Template),
 		VolumeClaimTemplates: claimNames(s.Spec.VolumeClaimTemplates)}
-	s.Status = appsv1.StatefulSetStatus{Replicas: s.Status.Replicas}
+	s.Status = appsv1.StatefulSetStatus{Replicas: s.Status.Replicas, ReadyReplicas: s.Status.ReadyReplicas}
 }
 
 // claimNames keeps of templates which of a pod's volumes are made from them.
