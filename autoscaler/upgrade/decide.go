@@ -190,9 +190,11 @@ func (d *deciding) try(s *subject, boot time.Duration) {
 			d.futile = fmt.Sprintf("node %s was made from this very template, and %s: another one would be no better", s.name(), x.Message)
 		}
 	}
-	if fresh && len(s.differences) > 0 && !s.leaving() {
+	// Requirements are no part of the template: they have become others since.
+	at := slices.IndexFunc(s.differences, func(x Difference) bool { return x.Code != "Requirements" })
+	if fresh && at >= 0 && !s.leaving() {
 		d.rollout.fails(s.Claim.Name, d.in.Now)
-		d.failed = s.name() + ": it was made in place of another node, and " + s.differences[0].Message
+		d.failed = s.name() + ": it was made in place of another node, and " + s.differences[at].Message
 	}
 }
 

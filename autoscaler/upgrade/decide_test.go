@@ -50,6 +50,19 @@ func TestEveryNodeGetsAnAnswer(t *testing.T) {
 			w.in.Policy.Spec.Template.Taints = []corev1.Taint{{Key: "gpu", Value: "yes", Effect: corev1.TaintEffectNoSchedule}}
 			w.in.Nodes[0].Claim.Spec.TemplateHash = w.hash()
 		}, "Renewed", "it lacks the taint gpu=yes:NoSchedule", true},
+		"more is allowed than before": {func(w *world) {
+			w.in.Policy.Spec.Requirements = []corev1.NodeSelectorRequirement{{Key: corev1.LabelTopologyZone, Operator: corev1.NodeSelectorOpIn, Values: []string{"a", "b"}}}
+		}, "Current", "it is as its policy says", false},
+		"less is allowed than before": {func(w *world) {
+			w.in.Policy.Spec.Requirements = []corev1.NodeSelectorRequirement{{Key: corev1.LabelTopologyZone, Operator: corev1.NodeSelectorOpIn, Values: []string{"b"}}}
+		}, "Renewed", `and the policy requires In b`, true},
+		"taints in another order": {func(w *world) {
+			taints := []corev1.Taint{{Key: "a", Effect: corev1.TaintEffectNoSchedule}, {Key: "b", Effect: corev1.TaintEffectNoSchedule}}
+			w.in.Policy.Spec.Template.Taints = taints
+			w.in.Nodes[0].Node.Spec.Taints = taints
+			w.in.Nodes[0].Claim.Spec.TemplateHash = w.hash()
+			w.in.Policy.Spec.Template.Taints = []corev1.Taint{taints[1], taints[0]}
+		}, "Current", "it is as its policy says", false},
 		"a zone that is not allowed any more": {func(w *world) {
 			w.requires(corev1.LabelTopologyZone, corev1.NodeSelectorOpIn, "b", "c")
 		}, "Renewed", `its label topology.kubernetes.io/zone is "a", and the policy requires In b, c`, true},

@@ -102,7 +102,7 @@ func otherImage(t *template, n *Node) string {
 
 func otherTemplate(t *template, n *Node) string {
 	if n.Claim != nil && n.Claim.Spec.TemplateHash != "" && n.Claim.Spec.TemplateHash != t.hash {
-		return "it was made from another template or other requirements"
+		return "it was made from another template"
 	}
 	return ""
 }

@@ -169,7 +169,7 @@ type NodeClaimSpec struct {
 	Version string `json:"version,omitempty"`
 	// +optional
 	Image string `json:"image,omitempty"`
-	// TemplateHash is of the policy's template and requirements when the claim was made. Another one is drift.
+	// TemplateHash is of the policy's template when the claim was made. Another one is drift.
 	// +optional
 	TemplateHash string `json:"templateHash,omitempty"`
 	// Reason is why, in one sentence.
