@@ -43,6 +43,7 @@ func (c *Controller) carryOn(ctx context.Context, now time.Time) {
 		if c.world.claims[name] == nil {
 			delete(c.moves.steps, name)
 			delete(c.moves.noted, name)
+			delete(c.moves.tried, name)
 		}
 	}
 	c.noteReplacements()
@@ -178,7 +179,10 @@ const maxFitting = 50
 // begun finds which of the prepared drains can begin beside those under way, and takes back those that cannot.
 func (c *Controller) begun(ctx context.Context, leaving, prepared []*v1alpha1.NodeClaim, best cluster.Outcome, now time.Time) ([]*v1alpha1.NodeClaim, cluster.Outcome) {
 	var starting []*v1alpha1.NodeClaim
+	// Those that have waited longest without a look come first, so that some without room do not keep the rest from being looked at.
+	slices.SortStableFunc(prepared, func(a, b *v1alpha1.NodeClaim) int { return c.moves.tried[a.Name].Compare(c.moves.tried[b.Name]) })
 	for _, k := range prepared[:min(len(prepared), maxStarts)] {
+		c.moves.tried[k.Name] = now
 		outcome := c.without(slices.Concat(leaving, starting, []*v1alpha1.NodeClaim{k}))
 		switch {
 		case outcome.Feasible:

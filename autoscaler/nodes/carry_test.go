@@ -1,6 +1,7 @@
 package nodes
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/yagura-dev/yagura/autoscaler/api/v1alpha1"
+	"github.com/yagura-dev/yagura/autoscaler/cluster"
 )
 
 // A leader that dies between noting a renewal and buying what takes the node's place leaves a node that must not be drained: however
@@ -51,4 +53,38 @@ func TestARenewalThatNeedsNothingGoesOnUnderTheNextLeader(t *testing.T) {
 	c.carryOn(t.Context(), after(time.Second))
 	assert.Equal(t, v1alpha1.ClaimDraining, c.world.claims["general-a"].Status.Phase)
 	c.finish()
+}
+
+// Drains that wait for room do not keep those from beginning that have some, however many wait.
+func TestManyDrainsWithoutRoomDoNotStarveOthers(t *testing.T) {
+	cores := make([]string, maxStarts+2)
+	for i := range cores {
+		cores[i] = "16"
+	}
+	cores[maxStarts] = "4"
+	c := fleetOf(t, cores...)
+	var prepared []*v1alpha1.NodeClaim
+	for i := range maxStarts + 1 {
+		name := string(rune('a' + i))
+		cpu := "12"
+		if i == maxStarts {
+			cpu = "1"
+		}
+		c.run(t, "web-"+name, name, i+1, cpu)
+		noted := c.leave(t, name, v1alpha1.DisruptDrifted).DeepCopy()
+		noted.ResourceVersion, noted.Status.Phase = "7", v1alpha1.ClaimDisrupted
+		c.world.apply(event{object: noted}, start)
+		prepared = append(prepared, noted)
+	}
+	c.run(t, "large", string(rune('a'+maxStarts+1)), maxStarts+2, "8")
+	c.world.settle()
+	c.acting(t, interceptor.Funcs{})
+	begun := map[string]bool{}
+	for i := range 2 {
+		starting, _ := c.begun(t.Context(), nil, slices.Clone(prepared), cluster.Outcome{Feasible: true}, after(time.Duration(i)*time.Second))
+		for _, k := range starting {
+			begun[k.Name] = true
+		}
+	}
+	assert.Equal(t, map[string]bool{prepared[maxStarts].Name: true}, begun)
 }

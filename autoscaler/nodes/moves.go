@@ -40,7 +40,9 @@ type mover struct {
 	// draining are calls under way, by claim.
 	draining map[string]bool
 	// noted is when claims were told how far their drain has come.
-	noted    map[string]time.Time
+	noted map[string]time.Time
+	// tried is when it was looked at last whether a drain that is prepared can begin.
+	tried    map[string]time.Time
 	upgrades map[string]*v1alpha1.UpgradeStatus
 	// turned are the pods whose turn it was last, flights those that were evicted and whose successors are awaited. round counts turns.
 	turned  map[types.NamespacedName]flight
@@ -53,7 +55,7 @@ type mover struct {
 func newMover() mover {
 	return mover{memory: consolidation.NewMemory(), renewal: upgrade.NewMemory(), versions: versions{raised: map[string]time.Time{}},
 		drifted: map[string]map[string]disruption.Stay{}, stays: map[string]disruption.Stay{},
-		running: map[string]*disruption.Move{}, steps: map[string]string{}, draining: map[string]bool{}, noted: map[string]time.Time{}, upgrades: map[string]*v1alpha1.UpgradeStatus{},
+		running: map[string]*disruption.Move{}, steps: map[string]string{}, draining: map[string]bool{}, noted: map[string]time.Time{}, tried: map[string]time.Time{}, upgrades: map[string]*v1alpha1.UpgradeStatus{},
 		flights: map[types.NamespacedName]flight{}, taken: map[string]bool{}}
 }
 
@@ -283,6 +285,7 @@ func (c *Controller) takeBack(ctx context.Context, claims []string, why string, 
 		}
 		delete(c.moves.running, name)
 		delete(c.moves.steps, name)
+		delete(c.moves.tried, name)
 		c.deps.Metrics.moves.WithLabelValues(string(reason), "taken back").Inc()
 		c.tell.takenBack(c, restored, why)
 	}
