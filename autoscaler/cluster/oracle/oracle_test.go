@@ -24,13 +24,15 @@ const (
 	otherRoom  = "the scheduler packs otherwise, and room is left on a node that there is for a pod that had none"
 	// A volume that pods share counts once for each of them in a plan. Where more may be bought that costs a node at worst.
 	sharedVolume = "the scheduler binds a pod beside another one with the same volume, on a node that the plan holds for full of volumes"
-	together     = "pods that are called unschedulable would go on several further nodes, which the limit does not allow together"
-	refused      = "DEVIATION: the scheduler refuses a pod on its planned node"
-	schedulable  = "DEVIATION: the scheduler binds a pod that is called unschedulable"
-	endless      = "DEVIATION: planning once more does not end it"
-	exceeds      = "DEVIATION: the plan exceeds a limit"
-	partial      = "DEVIATION: the plan has places for some of a gang, and for fewer than it needs"
-	gangFits     = "DEVIATION: the scheduler binds all that a gang needs, which was called unschedulable"
+	// Which pods share what a limit allows is decided node by node, and a node may have room left for a pod that was given up before.
+	unfilled    = "where a limit or a stock bounds what is bought, room is left on the plan's nodes for a pod that had none"
+	together    = "pods that are called unschedulable would go on several further nodes, which the limit does not allow together"
+	refused     = "DEVIATION: the scheduler refuses a pod on its planned node"
+	schedulable = "DEVIATION: the scheduler binds a pod that is called unschedulable"
+	endless     = "DEVIATION: planning once more does not end it"
+	exceeds     = "DEVIATION: the plan exceeds a limit"
+	partial     = "DEVIATION: the plan has places for some of a gang, and for fewer than it needs"
+	gangFits    = "DEVIATION: the scheduler binds all that a gang needs, which was called unschedulable"
 )
 
 // verdict is what became of a case.
