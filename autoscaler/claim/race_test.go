@@ -22,8 +22,7 @@ import (
 func TestTwoLeadersNeverExceedALimit(t *testing.T) {
 	t.Parallel()
 	_, kube := providertest.Cluster(t)
-	for range 2 {
-		seed := rand.Uint64()
+	for seed := range uint64(2) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			t.Parallel()
 			const limit = 4

@@ -15,8 +15,10 @@ export function NodeDecision({ record }: { record: DecisionRecord }) {
       {nodeCost && (
         <p className={classes.dim}>
           All nodes together cost {formatMoney(nodeCost.before)} per hour
-          {nodeCost.after !== nodeCost.before && `, then ${formatMoney(nodeCost.after)}`}; no set of nodes for the same
-          pods can cost less than {formatMoney(nodeCost.lowerBound)}.
+          {nodeCost.after !== nodeCost.before && `, then ${formatMoney(nodeCost.after)}`}
+          {nodeCost.lowerBound > 0 &&
+            `; no set of nodes for the same pods can cost less than ${formatMoney(nodeCost.lowerBound)}`}
+          .
         </p>
       )}
       <section aria-label="Nodes">
