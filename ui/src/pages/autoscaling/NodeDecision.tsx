@@ -16,7 +16,7 @@ export function NodeDecision({ record }: { record: DecisionRecord }) {
         <p className={classes.dim}>
           All nodes together cost {formatMoney(nodeCost.before)} per hour
           {nodeCost.after !== nodeCost.before && `, then ${formatMoney(nodeCost.after)}`}
-          {nodeCost.lowerBound > 0 &&
+          {(nodeCost.lowerBound ?? 0) > 0 &&
             `; no set of nodes for the same pods can cost less than ${formatMoney(nodeCost.lowerBound)}`}
           .
         </p>
