@@ -53,6 +53,9 @@ func Predict(in Input) Forecast {
 	if in.Horizon <= 0 {
 		return none("the horizon is %s", in.Horizon)
 	}
+	if in.Desired < 0 {
+		return none("%d replicas are asked for", in.Desired)
+	}
 	if age := h.slot(in.Now) - h.newest; age > stale || age < 0 {
 		return none("the newest sample is %s old", time.Duration(age)*h.step)
 	}

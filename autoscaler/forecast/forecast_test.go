@@ -100,6 +100,8 @@ func FuzzPredict(f *testing.F) {
 		f.Add(seed, int64(300), int32(20), int32(100), 2.0, uint16(600))
 	}
 	f.Add(uint64(1), int64(-1), int32(-5), int32(0), math.NaN(), uint16(0))
+	f.Add(uint64(0), int64(327), int32(-180), int32(-138), math.NaN(), uint16(81))
+	f.Add(uint64(0), int64(327), int32(18), int32(138), math.NaN(), uint16(81))
 	f.Add(uint64(2), int64(math.MaxInt64), int32(math.MaxInt32), int32(math.MaxInt32), math.Inf(1), uint16(3000))
 	f.Fuzz(func(t *testing.T, seed uint64, horizon int64, desired, most int32, factor float64, samples uint16) {
 		random := rand.New(rand.NewPCG(seed, 1))
@@ -119,7 +121,10 @@ func FuzzPredict(f *testing.F) {
 		assert.GreaterOrEqual(t, got.Replicas, desired)
 		if got.Replicas > desired {
 			assert.LessOrEqual(t, got.Replicas, most)
-			assert.LessOrEqual(t, float64(got.Replicas), math.Round(max(1, factor)*float64(max(desired, 1))))
+			if !(factor > 1) { // as no number is
+				factor = 1
+			}
+			assert.LessOrEqual(t, float64(got.Replicas), math.Round(factor*float64(max(desired, 1))))
 			assert.NotEmpty(t, got.Model)
 			assert.LessOrEqual(t, got.Skill.Ratio(), maxRatio)
 		}
