@@ -110,3 +110,53 @@ func (p *planning) packFirst(batches []*batch, n []int, o Options) bool {
 	}
 	return all
 }
+
+// fillRounds bounds how often the plan is filled and settled in turn: to settle it may take a pod away and make room by that.
+const fillRounds = 4
+
+// fill puts pods to which it does not matter where others are on what is bought in any case, once it is settled what that is: the limit
+// may have been reached before it was their turn. It says whether it has put any.
+func (p *planning) fill(batches []*batch) bool {
+	mark := len(p.log)
+	for _, b := range batches {
+		if _, held := p.held(b); b.left() > 0 && !held && !expendable(b) && b.class.constrained() == 0 {
+			p.onBought(b)
+		}
+	}
+	return len(p.log) > mark
+}
+
+// tier is how many pods of one standing have a place.
+type tier struct {
+	priority int32
+	rank     int
+	placed   int
+}
+
+// placesOf counts places by standing, in the order in which pods get them.
+func placesOf(batches []*batch) []tier {
+	var out []tier
+	for _, b := range batches {
+		if n := len(out); n == 0 || out[n-1].priority != b.priority || out[n-1].rank != b.rank {
+			out = append(out, tier{priority: b.priority, rank: b.rank})
+		}
+		out[len(out)-1].placed += b.placed
+	}
+	return out
+}
+
+// worthImbalance is how many times as many pods have to get a place for a plan to be taken that is not balanced over zones: what is
+// out of balance has no room to grow where spread is asked for.
+const worthImbalance = 1.2
+
+// outdoes reports whether far more pods get a place than by the balanced plan, and at no standing fewer at the cost of a lower one.
+func (a *attempt) outdoes(balanced *attempt) bool {
+	mine, its := 0, 0
+	for i := range a.places {
+		mine, its = mine+a.places[i].placed, its+balanced.places[i].placed
+		if mine < its {
+			return false
+		}
+	}
+	return float64(mine) >= worthImbalance*float64(its)
+}

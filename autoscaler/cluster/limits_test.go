@@ -180,6 +180,62 @@ func requesting(cpu string) podOption {
 	}
 }
 
+// Balance over zones is worth room, but not much of it: never a fifth of the pods that would have a place otherwise.
+func TestBalanceWithinLimitsDoesNotCostMuchRoom(t *testing.T) {
+	for _, percent := range []int64{5, 20, 50, 90} {
+		t.Run(fmt.Sprintf("%d%%", percent), func(t *testing.T) {
+			s := NewState()
+			cores := int64(0)
+			for _, p := range diversePods(400, 7) {
+				upsert(t, s, p)
+				cores += p.Spec.Containers[0].Resources.Requests.Cpu().MilliValue()
+			}
+			limit := cores * percent / 100
+			s.SetPolicies([]Policy{{Left: Limits{MilliCPU: &limit}}})
+			s.SetOffers(diverseOffers())
+			greedy := s.attempt(Options{}, nil, true)
+			if got, most := plannedPods(s.Plan(Options{})), plannedPods(greedy.plan); float64(got)*worthImbalance < float64(most) {
+				t.Errorf("%d pods have a place, and %d could", got, most)
+			}
+		})
+	}
+}
+
+// Where the limit ends what is bought, no pod waits for which there is room on that and to which it does not matter where others are.
+func TestLimitedNodesAreFilled(t *testing.T) {
+	for seed := range uint64(10) {
+		s := NewState()
+		plain := map[string]*corev1.Pod{}
+		for _, p := range diversePods(200, seed) {
+			upsert(t, s, p)
+			if p.Spec.Affinity == nil && p.Spec.TopologySpreadConstraints == nil {
+				plain[p.Name] = p
+			}
+		}
+		s.SetPolicies([]Policy{{Left: Limits{Nodes: ptr.To(3)}}})
+		s.SetOffers(diverseOffers())
+		plan := s.Plan(Options{})
+		for _, u := range plan.Unschedulable {
+			p := plain[u.Pod.Name]
+			if p == nil {
+				continue
+			}
+			request := p.Spec.Containers[0].Resources.Requests
+			for _, n := range plan.Create {
+				room := true
+				for name, amount := range request {
+					left := n.Offer.Allocatable[name].DeepCopy()
+					left.Sub(n.Requests[name])
+					room = room && left.Cmp(amount) >= 0
+				}
+				if pods := n.Offer.Allocatable.Pods(); room && pods.CmpInt64(int64(len(n.Pods))) > 0 {
+					t.Fatalf("seed %d: there is room for %s (%v) on %s beside %v", seed, u.Pod.Name, request, n.Offer.Name, n.Requests)
+				}
+			}
+		}
+	}
+}
+
 // BenchmarkWithinLimits is for a policy whose limit of cores suffices for a part of the pods.
 func BenchmarkWithinLimits(b *testing.B) {
 	for _, percent := range []int64{5, 50, 90} {

@@ -36,6 +36,8 @@ type planning struct {
 	// unlimited is true while it is found out what would be bought without limits, trying while nothing counts but whether all get a
 	// place, allOrNone when that is so of the whole plan.
 	unlimited, trying, allOrNone bool
+	// greedy buys within limits without asking first for how many pods they suffice, within is true once that was asked.
+	greedy, within bool
 	// recounted is true once the tallies count pods where they are, whatever the log says of how they were counted.
 	recounted bool
 }
@@ -275,10 +277,31 @@ func (s *State) Plan(o Options) Plan {
 	}
 }
 
-// plan answers without the gangs left out, or says which gangs it could not complete.
+// plan answers without the gangs left out, or says which gangs it could not complete. Where a limit binds on pods that zones matter to,
+// balancing them may leave room unused that other pods would have taken; then it is worth to plan without.
 func (s *State) plan(o Options, left map[gangID]string) (Plan, map[gangID]string, []*batch) {
+	balanced := s.attempt(o, left, false)
+	if len(balanced.short) == 0 && balanced.within {
+		if greedy := s.attempt(o, left, true); len(greedy.short) == 0 && greedy.outdoes(&balanced) {
+			return greedy.plan, nil, nil
+		}
+	}
+	return balanced.plan, balanced.short, balanced.batches
+}
+
+// attempt is one way to plan.
+type attempt struct {
+	plan    Plan
+	short   map[gangID]string
+	batches []*batch
+	// within is true if the pods were chosen by what limits suffice for.
+	within bool
+	places []tier
+}
+
+func (s *State) attempt(o Options, left map[gangID]string, greedy bool) attempt {
 	p, batches := s.begin()
-	p.left = left
+	p.left, p.greedy = left, greedy
 	defer p.end()
 	p.nominate(batches)
 	for _, b := range batches {
@@ -291,12 +314,20 @@ func (s *State) plan(o Options, left map[gangID]string) (Plan, map[gangID]string
 	}
 	p.buy(batches, o)
 	p.settleOn(batches, o)
-	if short := p.incomplete(batches); len(short) > 0 {
-		return Plan{}, short, batches
+	for range fillRounds {
+		if !p.scarce(o) || !p.fill(batches) {
+			break
+		}
+		p.settleOn(batches, o)
 	}
-	plan := p.resultOf(batches, p.log)
-	plan.Cost = p.cost(batches, o)
-	return plan, nil, nil
+	a := attempt{batches: batches, within: p.within}
+	if a.short = p.incomplete(batches); len(a.short) > 0 {
+		return a
+	}
+	a.plan = p.resultOf(batches, p.log)
+	a.plan.Cost = p.cost(batches, o)
+	a.places = placesOf(batches)
+	return a
 }
 
 func (s *State) begin() (*planning, []*batch) {

@@ -123,7 +123,8 @@ func (p *planning) buy(batches []*batch, o Options) {
 	// There is not enough for all: pods of a higher priority come first, and each next priority fills up what is there.
 	placed := missing - left(open)
 	p.abandon(mark)
-	if !p.allOrNone && slices.ContainsFunc(open, func(b *batch) bool { return p.celled(b.class) }) && p.buyWithin(open, placed, o) {
+	if !p.allOrNone && !p.greedy && slices.ContainsFunc(open, func(b *batch) bool { return p.celled(b.class) }) && p.buyWithin(open, placed, o) {
+		p.within = true
 		// Beyond that, more for those would take them out of balance.
 		open = slices.DeleteFunc(open, func(b *batch) bool { return b.left() == 0 || p.celled(b.class) })
 	}

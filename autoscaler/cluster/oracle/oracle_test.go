@@ -25,7 +25,6 @@ const (
 	// A volume that pods share counts once for each of them in a plan. Where more may be bought that costs a node at worst.
 	sharedVolume = "the scheduler binds a pod beside another one with the same volume, on a node that the plan holds for full of volumes"
 	// Which pods share what a limit allows is decided node by node, and a node may have room left for a pod that was given up before.
-	unfilled    = "where a limit or a stock bounds what is bought, room is left on the plan's nodes for a pod that had none"
 	together    = "pods that are called unschedulable would go on several further nodes, which the limit does not allow together"
 	refused     = "DEVIATION: the scheduler refuses a pod on its planned node"
 	schedulable = "DEVIATION: the scheduler binds a pod that is called unschedulable"

@@ -54,8 +54,6 @@ func (r *trial) unschedulable(ctx context.Context, pods []cluster.Unschedulable)
 			v.outcome = together
 		case r.besideItsVolume(found, wanted):
 			v.outcome = sharedVolume
-		case r.bounded() && !slices.ContainsFunc(wanted, onOffer):
-			v.outcome = unfilled
 		}
 	}
 	return v, r.removeNodes(ctx, nodes)
@@ -171,9 +169,6 @@ func (r *trial) beyond(found map[types.NamespacedName]*corev1.Pod, nodes []*core
 	}
 	return all.Exceeds(r.c) != ""
 }
-
-// bounded says whether a limit or a stock bounds what the case may buy.
-func (r *trial) bounded() bool { return r.c.Features["policy limits"] || r.c.Features["stock"] }
 
 // besideItsVolume says whether all that were bound are beside a pod that has the same volume mounted, where volumes are limited. The
 // scheduler counts the volume once and the plan once for each pod, which shows where nothing further may be bought.
