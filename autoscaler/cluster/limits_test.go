@@ -180,19 +180,25 @@ func requesting(cpu string) podOption {
 	}
 }
 
+// diverseWithin is a state with so many mixed pods, and a limit of a share of the cores that they ask for.
+func diverseWithin(t testing.TB, pods int, percent int64) (s *State, limit int64) {
+	t.Helper()
+	s = NewState()
+	for _, p := range diversePods(pods, 7) {
+		upsert(t, s, p)
+		limit += p.Spec.Containers[0].Resources.Requests.Cpu().MilliValue()
+	}
+	limit = limit * percent / 100
+	s.SetPolicies([]Policy{{Left: Limits{MilliCPU: &limit}}})
+	s.SetOffers(diverseOffers())
+	return s, limit
+}
+
 // Balance over zones is worth room, but not much of it: never a fifth of the pods that would have a place otherwise.
 func TestBalanceWithinLimitsDoesNotCostMuchRoom(t *testing.T) {
 	for _, percent := range []int64{5, 20, 50, 90} {
 		t.Run(fmt.Sprintf("%d%%", percent), func(t *testing.T) {
-			s := NewState()
-			cores := int64(0)
-			for _, p := range diversePods(400, 7) {
-				upsert(t, s, p)
-				cores += p.Spec.Containers[0].Resources.Requests.Cpu().MilliValue()
-			}
-			limit := cores * percent / 100
-			s.SetPolicies([]Policy{{Left: Limits{MilliCPU: &limit}}})
-			s.SetOffers(diverseOffers())
+			s, _ := diverseWithin(t, 400, percent)
 			greedy := s.attempt(Options{}, nil, true)
 			if got, most := plannedPods(s.Plan(Options{})), plannedPods(greedy.plan); float64(got)*worthImbalance < float64(most) {
 				t.Errorf("%d pods have a place, and %d could", got, most)
@@ -240,15 +246,7 @@ func TestLimitedNodesAreFilled(t *testing.T) {
 func BenchmarkWithinLimits(b *testing.B) {
 	for _, percent := range []int64{5, 50, 90} {
 		b.Run(fmt.Sprintf("%d%%", percent), func(b *testing.B) {
-			s := NewState()
-			cores := int64(0)
-			for _, p := range diversePods(2000, 7) {
-				upsert(b, s, p)
-				cores += p.Spec.Containers[0].Resources.Requests.Cpu().MilliValue()
-			}
-			limit := cores * percent / 100
-			s.SetPolicies([]Policy{{Left: Limits{MilliCPU: &limit}}})
-			s.SetOffers(diverseOffers())
+			s, limit := diverseWithin(b, 2000, percent)
 			var plan Plan
 			for b.Loop() {
 				plan = s.Plan(Options{})

@@ -3,6 +3,7 @@ package nodes
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -51,6 +52,7 @@ func (c *Controller) refreshForeign(ctx context.Context, now time.Time) {
 			at := c.deps.Clock.Now()
 			c.post(ctx, func() { page.answer(machines, err, at) })
 			if err != nil && ctx.Err() == nil {
+				c.deps.Metrics.foreignFailed.WithLabelValues(name).Inc()
 				c.deps.Logger.Warn("cannot list the machines of a provider that only reads", "provider", name, "err", err)
 			}
 		})
@@ -86,9 +88,9 @@ func (c *Controller) explainForeign(n *NodeView) {
 // showForeign adds the machines of others that have no node.
 func (c *Controller) showForeign(v *View) {
 	for _, name := range slices.Sorted(maps.Keys(c.foreign.pages)) {
-		for _, m := range c.foreign.pages[name].unborn {
+		for i, m := range c.foreign.pages[name].unborn {
 			v.Nodes = append(v.Nodes, NodeView{
-				Name: cmp.Or(m.ID, m.Group+" (no node yet)"), Phase: string(m.State), Created: m.Created, Version: m.Version,
+				Name: cmp.Or(m.ID, fmt.Sprintf("%s (no node yet, %d)", m.Group, i+1)), Phase: string(m.State), Created: m.Created, Version: m.Version,
 				Why: foreignWhy(name, m), Stay: foreignStay(m),
 			})
 		}

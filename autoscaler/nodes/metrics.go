@@ -17,6 +17,7 @@ type Metrics struct {
 
 	foreseenPods                           prometheus.Gauge
 	forecasts, samplesDropped, boughtAhead *prometheus.CounterVec
+	foreignFailed                          *prometheus.CounterVec
 }
 
 // NewMetrics registers the loop's metrics.
@@ -31,7 +32,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "yagura_autoscaler_node_cost_per_hour", Help: "What the nodes of a policy cost per hour, in the unit of the provider's prices.",
 		}, []string{"policy"}),
 		lowerBound: f.NewGauge(prometheus.GaugeOpts{
-			Name: "yagura_autoscaler_node_cost_lower_bound", Help: "Price per hour that no set of nodes for the same pods can be below."}),
+			Name: "yagura_autoscaler_node_cost_lower_bound", Help: "Price per hour that no set of nodes for the same pods can be below, 0 while it is not known for the fleet."}),
 		pending: f.NewGauge(prometheus.GaugeOpts{
 			Name: "yagura_autoscaler_pods_pending", Help: "Pods without a node."}),
 		unschedulable: f.NewGauge(prometheus.GaugeOpts{
@@ -70,6 +71,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "yagura_autoscaler_forecast_samples_dropped_total", Help: "Samples for forecasts that were not kept, by reason: unknown (a signal was) or limit (too many workloads)."}, []string{"reason"}),
 		boughtAhead: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "yagura_autoscaler_node_claims_bought_ahead_total", Help: "Of the claims that were made, those for a forecast, by policy."}, []string{"policy"}),
+		foreignFailed: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "yagura_autoscaler_foreign_machine_lists_failed_total", Help: "Failed attempts to list the machines of providers that only read, by provider."}, []string{"provider"}),
 	}
 }
 

@@ -57,8 +57,9 @@ type NodePolicyStatus struct {
 	// +optional
 	Forecast *NodeForecastStatus `json:"forecast,omitempty"`
 
-	// Conditions are Ready (the policy is understood and its provider answers), RepairStopped (too many nodes are unhealthy) and
-	// Accepted (the provider accepts what is asked for).
+	// Conditions are Ready (the policy is understood and its provider answers), RepairStopped (too many nodes are unhealthy),
+	// Accepted (the provider accepts what is asked for) and, while it is so, Astray (more of the provider's machines and claims are
+	// without each other than can be right, and are left alone).
 	// +optional
 	// +listType=map
 	// +listMapKey=type
